@@ -1,0 +1,139 @@
+import type { Readable, Writable } from 'node:stream'
+import type * as api from '@berth/api-types'
+import type { EngineEvent } from '@berth/core'
+
+/**
+ * What the API server needs from an engine, one small interface an area. Every method may throw a BerthError; its kind becomes the
+ * status. Names (`ref`) are what the client sent: a name, a full ID or a unique ID prefix.
+ */
+export interface Backend {
+  system: SystemBackend
+  containers: ContainerBackend
+  execs: ExecBackend
+  images: ImageBackend
+  networks: NetworkBackend
+  volumes: VolumeBackend
+}
+
+/** Docker's `filters` query parameter, already parsed: key to the set of wanted values. */
+export type Filters = ReadonlyMap<string, readonly string[]>
+
+export interface SystemBackend {
+  version(): Promise<api.SystemVersion>
+  info(): Promise<api.SystemInfo>
+  diskUsage(): Promise<api.SystemDataUsageResponse>
+  /** Past events from `since` and, unless `until` has passed, those to come, until `signal` aborts. */
+  events(options: { since?: bigint; until?: bigint; filters: Filters; signal: AbortSignal }): AsyncIterable<EngineEvent>
+  auth(config: api.AuthConfig): Promise<{ Status: string; IdentityToken: string }>
+}
+
+export interface ContainerBackend {
+  create(name: string | undefined, request: api.ContainerCreateRequest, options: { platform?: string; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
+  list(options: { all: boolean; limit?: number; size: boolean; filters: Filters }): Promise<api.ContainerSummary[]>
+  inspect(ref: string, options: { size: boolean }): Promise<api.ContainerInspectResponse>
+  start(ref: string, options?: { detachKeys?: string }): Promise<void>
+  /** Seconds to wait before SIGKILL; the container's own default when absent, -1 for ever. Throws `not-modified` when it is not running. */
+  stop(ref: string, options: { timeout?: number; signal?: string }): Promise<void>
+  restart(ref: string, options: { timeout?: number; signal?: string }): Promise<void>
+  kill(ref: string, options: { signal?: string }): Promise<void>
+  pause(ref: string): Promise<void>
+  unpause(ref: string): Promise<void>
+  rename(ref: string, name: string): Promise<void>
+  update(ref: string, request: api.Resources & { RestartPolicy?: api.RestartPolicy }): Promise<{ Warnings: string[] }>
+  /** Registered when the promise of `registered` settles; `result` when the condition is met. */
+  wait(ref: string, options: { condition: 'not-running' | 'next-exit' | 'removed'; signal: AbortSignal }): Promise<{ result: Promise<api.ContainerWaitResponse> }>
+  remove(ref: string, options: { force: boolean; volumes: boolean; link: boolean }): Promise<void>
+  prune(filters: Filters): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }>
+  top(ref: string, psArgs: string): Promise<{ Titles: string[]; Processes: string[][] }>
+  /** One sample, or a sample a second. */
+  stats(ref: string, options: { stream: boolean; oneShot: boolean; signal: AbortSignal }): AsyncIterable<api.ContainerStatsResponse>
+  resize(ref: string, size: { width: number; height: number }): Promise<void>
+  /** `tty` says whether the chunks are raw or to be framed by stream. */
+  logs(ref: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogChunk> }>
+  attach(ref: string, options: AttachOptions): Promise<Attachment>
+  /** An uncompressed tar of the container's file system. */
+  export(ref: string, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
+}
+
+export interface LogsOptions {
+  stdout: boolean
+  stderr: boolean
+  follow: boolean
+  since?: bigint
+  until?: bigint
+  tail?: number
+  signal: AbortSignal
+}
+
+export interface LogChunk {
+  stream: 'stdout' | 'stderr'
+  time: bigint
+  line: Uint8Array
+}
+
+export interface AttachOptions {
+  stdin: boolean
+  stdout: boolean
+  stderr: boolean
+  /** Replay what was written so far before streaming. */
+  logs: boolean
+  stream: boolean
+  detachKeys?: string
+}
+
+/**
+ * A client's hold on a process's streams. The server pipes the socket to `stdin`, frames `stdout`/`stderr` (or passes `stdout` raw when `tty`), and calls
+ * `detach` when the client is gone. Each stream is a client's own: a slow client slows only itself. `done` settles when the process has ended and all
+ * output was handed over, or the client typed the detach keys.
+ */
+export interface Attachment {
+  tty: boolean
+  stdin: Writable | undefined
+  stdout: Readable | undefined
+  stderr: Readable | undefined
+  done: Promise<void>
+  detach(): void
+}
+
+export interface ExecBackend {
+  create(container: string, request: api.ExecConfig): Promise<{ Id: string }>
+  /** Starts it attached (`detach: false`: the attachment's streams are ready before the process runs) or in the background. */
+  start(id: string, options: { detach: boolean; tty: boolean; consoleSize?: { width: number; height: number } }): Promise<Attachment | undefined>
+  inspect(id: string): Promise<api.ExecInspectResponse>
+  resize(id: string, size: { width: number; height: number }): Promise<void>
+}
+
+/** A line of a progress stream (`pull`, `push`, `import`, `load`): Docker's jsonmessage. */
+export type ProgressMessage = api.CreateImageInfo
+
+export interface ImageBackend {
+  list(options: { all: boolean; digests: boolean; sharedSize: boolean; filters: Filters }): Promise<api.ImageSummary[]>
+  inspect(ref: string): Promise<api.ImageInspect>
+  history(ref: string): Promise<api.HistoryResponseItem[]>
+  /** `tag` may be a tag or a digest. Errors before the first message are thrown, later ones are thrown from the iteration. */
+  pull(options: { image: string; tag?: string; platform?: string; auth?: api.AuthConfig; signal: AbortSignal }): AsyncIterable<ProgressMessage>
+  push(options: { image: string; tag?: string; platform?: string; auth?: api.AuthConfig; signal: AbortSignal }): AsyncIterable<ProgressMessage>
+  import(options: { source: AsyncIterable<Uint8Array>; repo?: string; tag?: string; message?: string; changes: string[]; platform?: string; signal: AbortSignal }): AsyncIterable<ProgressMessage>
+  tag(ref: string, target: { repo: string; tag?: string }): Promise<void>
+  remove(ref: string, options: { force: boolean; noPrune: boolean }): Promise<api.ImageDeleteResponseItem[]>
+  prune(filters: Filters): Promise<{ ImagesDeleted: api.ImageDeleteResponseItem[]; SpaceReclaimed: number }>
+}
+
+export interface NetworkBackend {
+  create(request: api.NetworkCreateRequest): Promise<{ Id: string; Warning: string }>
+  list(filters: Filters): Promise<api.Network[]>
+  inspect(ref: string, options: { verbose: boolean; scope?: string }): Promise<api.Network>
+  remove(ref: string): Promise<void>
+  connect(ref: string, request: api.NetworkConnectRequest): Promise<void>
+  disconnect(ref: string, request: api.NetworkDisconnectRequest): Promise<void>
+  prune(filters: Filters): Promise<{ NetworksDeleted: string[] }>
+}
+
+export interface VolumeBackend {
+  create(request: api.VolumeCreateOptions): Promise<api.Volume>
+  list(filters: Filters): Promise<api.VolumeListResponse>
+  inspect(name: string): Promise<api.Volume>
+  remove(name: string, options: { force: boolean }): Promise<void>
+  prune(filters: Filters): Promise<{ VolumesDeleted: string[]; SpaceReclaimed: number }>
+}
+

@@ -1,0 +1,59 @@
+/**
+ * The log driver port: what a container runtime asks of whatever keeps the output of containers.
+ *
+ * A {@link Log} belongs to one container and owns what it keeps. `write` is called with raw output as it arrives and must have
+ * handed the bytes to the kernel (or its peer) when it returns, so that output read from a container is never only in memory.
+ * A log may be opened again after a crash: a torn last record is repaired, and numbering goes on.
+ *
+ * Must fail: an unknown or malformed option (`invalid-argument`, naming it); reading a driver that cannot (`not-implemented`).
+ */
+export interface LogDriver {
+  /** `json-file`, `local`, … as in `HostConfig.LogConfig.Type`. */
+  readonly name: string
+  readonly canRead: boolean
+  /** Throws `invalid-argument` for options this driver does not take. */
+  validate(options: Readonly<Record<string, string>>): void
+  open(container: LoggedContainer, options: Readonly<Record<string, string>>): Log
+}
+
+export interface LoggedContainer {
+  id: string
+  name: string
+  /** A directory of this container's own, for the driver to keep files in. */
+  directory: string
+}
+
+export type LogStream = 'stdout' | 'stderr'
+
+export interface LogEntry {
+  stream: LogStream
+  /** Nanoseconds since the epoch. */
+  time: bigint
+  /** Content with its newline, when it had one. */
+  line: Uint8Array
+}
+
+export interface ReadLogOptions {
+  stdout: boolean
+  stderr: boolean
+  /** Nanoseconds since the epoch; entries before are left out. */
+  since?: bigint | undefined
+  until?: bigint | undefined
+  /** Only the last N entries; all when absent. */
+  tail?: number | undefined
+  /** Goes on with what is written until the log is closed or `signal` aborts. */
+  follow?: boolean
+  signal?: AbortSignal
+}
+
+export interface Log {
+  /** Path to show in inspect, or undefined. */
+  readonly path: string | undefined
+  /** Synchronous on purpose, see above. Lines are split at newlines and at 16 KiB. */
+  write(stream: LogStream, chunk: Uint8Array): void
+  read(options: ReadLogOptions): AsyncIterable<LogEntry>
+  /** Flushes a last unfinished line and ends followers. The log can be opened again. */
+  close(): void
+  /** Deletes everything kept. */
+  remove(): void
+}

@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs'
+import { defineConfig } from 'tsup'
+
+// One build preset for every package: the manifest says which source files are entries.
+const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  berth?: { entries?: string[]; workers?: string[] }
+}
+const entries = [...(manifest.berth?.entries ?? ['index']), ...(manifest.berth?.workers ?? [])]
+
+export default defineConfig({
+  entry: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
+  format: 'esm',
+  target: 'node24',
+  platform: 'node',
+  dts: false, // `tsc -b` emits the declarations
+  splitting: true,
+  sourcemap: true,
+  clean: false,
+  removeNodeProtocol: false, // node:sqlite exists only under its prefix
+})
