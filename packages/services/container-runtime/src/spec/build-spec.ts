@@ -1,0 +1,223 @@
+import { readdirSync, statSync } from 'node:fs'
+import type { ContainerConfig, HostConfig } from '@berth/api-types'
+import { BerthError } from '@berth/core'
+import type { VolumeMount } from '../dependencies.ts'
+import { capabilitiesOf } from './capabilities.ts'
+import type { OciDevice, OciMount, OciProcess, OciSpec } from './oci-spec.ts'
+import { resourcesOf } from './resources.ts'
+import { defaultSeccomp, resolveProfile } from './seccomp.ts'
+import { parseSecurityOptions } from './security.ts'
+import type { ResolvedUser } from './user.ts'
+
+/** What the machine offers to containers. */
+export interface MachineFeatures {
+  cgroups: 1 | 2
+  /** Whether the kernel accounts swap to control groups. */
+  swap: boolean
+  /** Program that `--init` runs as process 1; undefined when none is installed. */
+  initPath: string | undefined
+}
+
+export interface SpecInput {
+  id: string
+  /** The request merged with the image's config. */
+  config: ContainerConfig
+  host: HostConfig
+  user: ResolvedUser
+  /** File of the network namespace, or `host`. */
+  netns: string
+  /** Paths of the namespaces joined for `PidMode`, `IpcMode` `container:…`; a shared `shm` directory comes with the latter. */
+  joined?: { pid?: string; ipc?: string; shm?: string }
+  volumes: readonly VolumeMount[]
+  /** Host files bound over the container's; writable by it, as in Docker. */
+  files: { hosts?: string | undefined; resolvConf?: string | undefined; hostname?: string | undefined }
+  machine: MachineFeatures
+}
+
+export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const initTarget = '/sbin/docker-init'
+
+const maskedPaths = [
+  '/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/sched_debug', '/proc/scsi',
+  '/proc/timer_list', '/proc/timer_stats', '/sys/devices/virtual/powercap', '/sys/firmware',
+] // prettier-ignore
+const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
+
+const kernelMount = (destination: string, type: string, source: string, options: string[]): OciMount => ({ destination, type, source, options })
+
+function mountsOf({ host, volumes, files, machine, joined }: SpecInput): OciMount[] {
+  const access = host.Privileged ? 'rw' : 'ro'
+  const inert = ['nosuid', 'noexec', 'nodev']
+  const bound = (source: string, destination: string): OciMount => kernelMount(destination, 'bind', source, ['rbind', 'rprivate'])
+  const mounts: OciMount[] = [
+    kernelMount('/proc', 'proc', 'proc', inert),
+    kernelMount('/dev', 'tmpfs', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
+    kernelMount('/dev/pts', 'devpts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
+    kernelMount('/sys', 'sysfs', 'sysfs', [...inert, access]),
+    kernelMount('/sys/fs/cgroup', 'cgroup', 'cgroup', [...inert, access, 'relatime']),
+    host.IpcMode === 'host' ? bound('/dev/mqueue', '/dev/mqueue') : kernelMount('/dev/mqueue', 'mqueue', 'mqueue', inert),
+    joined?.shm
+      ? bound(joined.shm, '/dev/shm')
+      : host.IpcMode === 'host'
+        ? bound('/dev/shm', '/dev/shm')
+        : kernelMount('/dev/shm', 'tmpfs', 'shm', [...inert, 'mode=1777', `size=${host.ShmSize || 64 * 1024 * 1024}`]),
+    ...(files.resolvConf ? [bound(files.resolvConf, '/etc/resolv.conf')] : []),
+    ...(files.hostname ? [bound(files.hostname, '/etc/hostname')] : []),
+    ...(files.hosts ? [bound(files.hosts, '/etc/hosts')] : []),
+    ...(host.Init ? [kernelMount(initTarget, 'bind', initOf(machine), ['bind', 'ro'])] : []),
+  ]
+  const taken = new Set(volumes.map(({ destination }) => destination))
+  const depth = ({ destination }: OciMount): number => (destination === '/' ? 0 : destination.split('/').length)
+  // A mount point may lie inside another mount: the outer one comes first. The kernel's own keep their order before those of the user.
+  return [...mounts.filter(({ destination }) => !taken.has(destination)), ...volumes.toSorted((a, b) => depth(a) - depth(b))]
+}
+
+function initOf({ initPath }: MachineFeatures): string {
+  if (!initPath) {
+    throw new BerthError('invalid-argument', 'INIT_MISSING', 'an init process was asked for but the machine has none: install the Debian package tini')
+  }
+  return initPath
+}
+
+function namespacesOf({ host, netns, joined, machine }: SpecInput): { type: string; path?: string }[] {
+  const pid = host.PidMode ?? ''
+  const ipc = host.IpcMode ?? ''
+  const privateCgroup = host.CgroupnsMode ? host.CgroupnsMode === 'private' : machine.cgroups === 2 && !host.Privileged
+  return [
+    { type: 'mount' },
+    ...(netns === 'host' ? [] : [{ type: 'network', path: netns }]),
+    ...(host.UTSMode === 'host' ? [] : [{ type: 'uts' }]),
+    ...(pid === 'host' ? [] : [joined?.pid ? { type: 'pid', path: joined.pid } : { type: 'pid' }]),
+    ...(ipc === 'host' ? [] : [joined?.ipc ? { type: 'ipc', path: joined.ipc } : { type: 'ipc' }]),
+    ...(privateCgroup ? [{ type: 'cgroup' }] : []),
+  ]
+}
+
+function environmentOf({ id, config }: SpecInput): string[] {
+  const env = config.Env ?? []
+  const given = new Set(env.map((entry) => entry.split('=', 1)[0]))
+  const defaults = [
+    ['PATH', defaultPath],
+    ['HOSTNAME', config.Hostname || id.slice(0, 12)],
+    ...(config.Tty ? [['TERM', 'xterm']] : []),
+  ]
+  // `NAME` alone unsets what would be there by default.
+  return [...defaults.filter(([name]) => !given.has(name)).map(([name, value]) => `${name}=${value}`), ...env.filter((entry) => entry.includes('='))]
+}
+
+function rlimitsOf(host: HostConfig): OciProcess['rlimits'] {
+  return host.Ulimits?.length
+    ? host.Ulimits.map(({ Name = '', Soft = 0, Hard = 0 }) => ({ type: `RLIMIT_${Name.toUpperCase()}`, soft: Soft, hard: Hard })).map((limit) => ({
+        ...limit,
+        // -1 is no limit; the runtime takes an unsigned number.
+        soft: limit.soft < 0 ? Number.MAX_SAFE_INTEGER : limit.soft,
+        hard: limit.hard < 0 ? Number.MAX_SAFE_INTEGER : limit.hard,
+      }))
+    : undefined
+}
+
+function capabilitySets(capabilities: string[], uid: number): OciProcess['capabilities'] {
+  // As after an execve by that user: another user than root has only the bounding set, and nothing is inherited.
+  return uid === 0 ? { bounding: capabilities, effective: capabilities, permitted: capabilities, inheritable: [] } : { bounding: capabilities, inheritable: [] }
+}
+
+function processUser({ uid, gid, additionalGids }: ResolvedUser): OciProcess['user'] {
+  return { uid, gid, ...(additionalGids.length > 0 ? { additionalGids } : {}) }
+}
+
+function hostDevices(host: HostConfig): OciDevice[] {
+  const device = (source: string, path: string): OciDevice[] => {
+    const stat = statSync(source, { throwIfNoEntry: false })
+    if (!stat) throw new BerthError('invalid-argument', 'DEVICE_NOT_FOUND', `error gathering device information while adding custom device "${source}": no such file or directory`)
+    if (!stat.isBlockDevice() && !stat.isCharacterDevice()) return []
+    const { rdev } = stat
+    return [{
+      path, type: stat.isBlockDevice() ? 'b' : 'c', fileMode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid,
+      major: (rdev >> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
+    }] // prettier-ignore
+  }
+  const within = (directory: string): OciDevice[] =>
+    readdirSync(directory, { withFileTypes: true })
+      .filter(({ name }) => !['pts', 'shm', 'fd', 'mqueue', 'console'].includes(name))
+      .flatMap((entry) => (entry.isDirectory() ? within(`${directory}/${entry.name}`) : device(`${directory}/${entry.name}`, `${directory}/${entry.name}`)))
+  return host.Privileged ? within('/dev') : (host.Devices ?? []).flatMap(({ PathOnHost = '', PathInContainer }) => device(PathOnHost, PathInContainer || PathOnHost))
+}
+
+/**
+ * The OCI configuration of a container, with a root file system in the bundle's `rootfs`. Throws `invalid-argument` for what cannot be.
+ * @see OCI runtime specification v1.2
+ */
+export function buildSpec(input: SpecInput): OciSpec {
+  const { id, config, host, user, machine } = input
+  const security = parseSecurityOptions(host.SecurityOpt ?? [])
+  const capabilities = capabilitiesOf(host)
+  const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
+  const confined = !host.Privileged && security.seccomp !== 'unconfined'
+  const profile = security.seccomp
+  const masked = host.Privileged || security.unmaskPaths ? [] : (host.MaskedPaths ?? maskedPaths)
+  const readonly = host.Privileged || security.unmaskPaths ? [] : (host.ReadonlyPaths ?? readonlyPaths)
+  const rlimits = rlimitsOf(host)
+  const devices = hostDevices(host)
+  return {
+    ociVersion: '1.0.2',
+    ...(host.UTSMode === 'host' ? {} : { hostname: config.Hostname || id.slice(0, 12) }),
+    ...(config.Domainname && host.UTSMode !== 'host' ? { domainname: config.Domainname } : {}),
+    root: { path: 'rootfs', readonly: host.ReadonlyRootfs ?? false },
+    process: {
+      terminal: config.Tty ?? false,
+      ...(config.Tty && host.ConsoleSize?.[0] ? { consoleSize: { height: host.ConsoleSize[0], width: host.ConsoleSize[1] ?? 0 } } : {}),
+      user: processUser(user),
+      args: host.Init ? [initTarget, '--', ...command] : command,
+      env: environmentOf(input),
+      cwd: config.WorkingDir || '/',
+      capabilities: capabilitySets(capabilities, user.uid),
+      noNewPrivileges: security.noNewPrivileges,
+      oomScoreAdj: host.OomScoreAdj ?? 0,
+      ...(rlimits ? { rlimits } : {}),
+    },
+    mounts: mountsOf(input),
+    ...(host.Annotations ? { annotations: host.Annotations } : {}),
+    linux: {
+      namespaces: namespacesOf(input),
+      cgroupsPath: `${host.CgroupParent ? `/${host.CgroupParent.replace(/^\/+/, '')}` : '/berth'}/${id}`,
+      resources: resourcesOf(host, machine),
+      ...(devices.length > 0 ? { devices } : {}),
+      ...(host.Sysctls ? { sysctl: host.Sysctls } : {}),
+      ...(confined ? { seccomp: typeof profile === 'object' ? resolveProfile(profile.profile, capabilities) : defaultSeccomp(capabilities) } : {}),
+      maskedPaths: masked,
+      readonlyPaths: readonly,
+      rootfsPropagation: 'rprivate',
+    },
+  }
+}
+
+export interface ExecProcessInput {
+  /** The process of the running container. */
+  container: OciProcess
+  host: HostConfig
+  user: ResolvedUser
+  command: readonly string[]
+  env: readonly string[]
+  workingDir: string | undefined
+  terminal: boolean
+  consoleSize?: { width: number; height: number } | undefined
+  privileged: boolean
+}
+
+/** The OCI process of an exec: the container's environment and confinement, changed as asked. */
+export function buildExecProcess(input: ExecProcessInput): OciProcess {
+  const { container, host, user, command, env, terminal } = input
+  const replaced = new Set(env.map((entry) => entry.split('=', 1)[0]))
+  const kept = container.env.filter((entry) => !replaced.has(entry.split('=', 1)[0]))
+  const { consoleSize: _size, oomScoreAdj: _adjustment, ...inherited } = container
+  return {
+    ...inherited,
+    terminal,
+    ...(terminal && input.consoleSize ? { consoleSize: input.consoleSize } : {}),
+    user: processUser(user),
+    args: [...command],
+    env: [...kept, ...(terminal && !replaced.has('TERM') && !kept.some((entry) => entry.startsWith('TERM=')) ? ['TERM=xterm'] : []), ...env.filter((entry) => entry.includes('='))],
+    cwd: input.workingDir || container.cwd,
+    capabilities: capabilitySets(capabilitiesOf({ ...host, Privileged: host.Privileged || input.privileged }), user.uid),
+  }
+}
