@@ -36,7 +36,7 @@ export function findBoundaryViolations(packages: readonly WorkspacePackage[]): s
       violations.push(`${manifest.name} stands in ${folder}/ and must carry the layer '${layerOfFolder[folder]}', not '${layer}'`)
       continue
     }
-    const runtime = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.optionalDependencies })
+    const runtime = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, ...(manifest['optionalDependencies'] as Record<string, string> | undefined) })
     edges.set(manifest.name, runtime.filter((name) => byName.has(name)))
     for (const name of runtime) {
       const target = byName.get(name)
