@@ -1,0 +1,13 @@
+/**
+ * Test hosts: whole machines on this kernel, with daemon, registry and neighbour, that prove they were left clean.
+ *
+ * @example
+ * await using host = await TestHost.start()
+ * const daemon = await host.startDaemon()
+ * expect(await daemon.ok('run', '--rm', 'busybox', 'echo', 'hello')).toBe('hello')
+ */
+export { busyboxTar } from './busybox-image.ts'
+export { type CommandOptions, type CommandResult, eventually, RunningCommand } from './command.ts'
+export { Daemon, type DaemonOptions } from './daemon.ts'
+export { DebianRegistry } from './debian-registry.ts'
+export { addresses, TestHost } from './host.ts'
