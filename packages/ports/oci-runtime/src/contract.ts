@@ -282,7 +282,8 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
 }
 
 async function end(task: Task): Promise<void> {
-  await task.kill(9).catch(() => {})
+  await task.kill(9).catch(() => {}) // it may have ended
+  await task.wait()
   await task.delete()
 }
 

@@ -1,0 +1,115 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, constants, openSync, readdirSync, rmSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { join } from 'node:path'
+import { type Readable, Writable } from 'node:stream'
+import type { StdioOptions } from '@berth/oci-runtime'
+import type { StdioPaths } from './task-service.ts'
+
+const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
+
+/**
+ * Our ends of a process's standard streams: named pipes in the bundle, of which the shim holds the other ends.
+ *
+ * Output is opened for reading only, so that its end is seen when the shim has closed its side. The shim writes through pipes that
+ * outlive us as long as somebody can read them: see `outputs`.
+ */
+export class ProcessIo {
+  readonly paths: StdioPaths
+  readonly stdin: Writable | undefined
+  readonly stdout: Readable
+  readonly stderr: Readable | undefined
+  /** Descriptors of the read ends. A shim that inherits them keeps unread output alive when this process is killed. */
+  readonly outputs: number[] = []
+  readonly #sockets: Socket[] = []
+  #stdinKeeper: number | undefined
+
+  /** @param closeStdin tells the shim to let go of its own writing end */
+  constructor(paths: StdioPaths, closeStdin: () => Promise<void>) {
+    this.paths = paths
+    this.stdin = paths.stdin ? this.#openStdin(paths.stdin, closeStdin) : undefined
+    this.stdout = this.#openOutput(paths.stdout)
+    this.stderr = paths.stderr ? this.#openOutput(paths.stderr) : undefined
+  }
+
+  /** The shim has opened its ends: from now on a process that closes its stdin is noticed. */
+  connected(): void {
+    if (this.#stdinKeeper !== undefined) closeSync(this.#stdinKeeper)
+    this.#stdinKeeper = undefined
+  }
+
+  /** Removes the pipes; what is being read can be read to its end, what nobody reads is closed. */
+  remove(): void {
+    for (const pipe of pipesIn(this.paths)) rmSync(pipe, { force: true })
+    this.connected()
+    this.stdin?.destroy()
+    for (const stream of [this.stdout, this.stderr]) if (stream?.readableFlowing === null && stream.listenerCount('readable') === 0) stream.destroy()
+  }
+
+  /** Lets go of the pipes and leaves them to a later process. */
+  release(): void {
+    this.connected()
+    this.stdin?.destroy()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #openOutput(path: string): Readable {
+    const fd = openSync(path, O_RDONLY | O_NONBLOCK)
+    this.outputs.push(fd)
+    // `manualStart` (which the types lack): nothing is taken from the pipe before somebody reads, so nothing is lost with us.
+    const options = { fd, readable: true, writable: false, manualStart: true }
+    const socket = new Socket(options)
+    this.#sockets.push(socket)
+    return socket
+  }
+
+  #openStdin(path: string, closeStdin: () => Promise<void>): Writable {
+    // A pipe without a reader cannot be opened for writing without waiting: be its reader until the shim is.
+    this.#stdinKeeper = openSync(path, O_RDWR | O_NONBLOCK)
+    const socket = new Socket({ fd: openSync(path, O_WRONLY | O_NONBLOCK), readable: false, writable: true })
+    // The process closed its stdin or has ended: what is still sent goes nowhere, as in a shell's pipe.
+    socket.on('error', () => {})
+    this.#sockets.push(socket)
+    return new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        if (socket.destroyed) done()
+        else socket.write(chunk, () => done())
+      },
+      final: (done) => {
+        socket.destroy()
+        closeStdin().then(() => done(), () => done())
+      },
+      destroy: (error, done) => {
+        socket.destroy()
+        done(error)
+      },
+    })
+  }
+}
+
+/**
+ * Opens a process's pipes in its bundle; an exec's have its id in their names.
+ * @param how `create` makes them; `reopen` takes those of a process that runs or has ended
+ */
+export function openIo(process: { bundle: string; id: string; execId?: string; stdio: StdioOptions }, how: 'create' | 'reopen', closeStdin: () => Promise<void>): ProcessIo {
+  const { bundle, execId, stdio } = process
+  const path = (name: string) => join(bundle, execId ? `exec-${execId}-${name}` : name)
+  const paths = { stdin: stdio.stdin ? path('stdin') : '', stdout: path('stdout'), stderr: stdio.terminal ? '' : path('stderr') }
+  if (how === 'create') {
+    for (const pipe of pipesIn(paths)) rmSync(pipe, { force: true })
+    spawnSync('mkfifo', ['-m', '600', ...pipesIn(paths)])
+    return new ProcessIo(paths, closeStdin)
+  }
+  const io = new ProcessIo(paths, closeStdin)
+  // A reader is only told that all writers are gone if it has seen one: be one for a moment.
+  for (const pipe of [paths.stdout, paths.stderr]) if (pipe) closeSync(openSync(pipe, O_WRONLY | O_NONBLOCK))
+  io.connected()
+  return io
+}
+
+/** Removes the pipes of all processes of a bundle. */
+export function removePipes(bundle: string): void {
+  for (const entry of readdirSync(bundle, { withFileTypes: true })) if (entry.isFIFO()) rmSync(join(bundle, entry.name), { force: true })
+}
+
+const pipesIn = ({ stdin, stdout, stderr }: StdioPaths) => [stdin, stdout, stderr].filter(Boolean)

@@ -1,0 +1,200 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { BerthError, isErrno, type Logger, silent } from '@berth/core'
+import type { CreateTaskOptions, Exit, OciRuntime } from '@berth/oci-runtime'
+import { runtimeError } from './errors.ts'
+import { removeLeftovers } from './leftovers.ts'
+import { OomCounter } from './oom-counter.ts'
+import { openIo, type ProcessIo, removePipes } from './process-io.ts'
+import { launchShim, shimLog } from './shim-process.ts'
+import { type ShimConnection, ShimTask } from './shim-task.ts'
+import { oomOf, TaskService } from './task-service.ts'
+import { RpcClosed, RpcFailure, serveTtrpc, TtrpcClient } from './ttrpc.ts'
+
+export interface ShimRuntimeOptions {
+  /** This runtime's own directory, on a file system that lasts as long as the machine runs (`/run/…`). At most 60 bytes long, as sockets are made in it. */
+  stateDir: string
+  /** Default `containerd-shim-runc-v2`. */
+  shimBinary?: string
+  /** What the shim runs: `runc` (the default), `crun`. */
+  runtimeBinary?: string
+  /** Default `berth`. */
+  namespace?: string
+  logger?: Logger
+}
+
+export class ShimRuntime implements OciRuntime {
+  readonly name: string
+  readonly #stateDir: string
+  readonly #shimBinary: string
+  readonly #namespace: string
+  readonly #logger: Logger
+  readonly #tasks = new Map<string, ShimTask>()
+  #events: Promise<AsyncDisposable> | undefined
+  #disposed = false
+
+  constructor(options: ShimRuntimeOptions) {
+    const { stateDir, shimBinary = 'containerd-shim-runc-v2', runtimeBinary = 'runc', namespace = 'berth', logger = silent } = options
+    if (Buffer.byteLength(stateDir) > 60) throw new BerthError('invalid-argument', 'STATE_DIR_TOO_LONG', `${stateDir}: too long for the sockets in it (60 bytes at most)`)
+    this.name = runtimeBinary
+    this.#stateDir = stateDir
+    this.#shimBinary = shimBinary
+    this.#namespace = namespace
+    this.#logger = logger
+  }
+
+  async create({ id, bundle, rootfs, stdio, signal }: CreateTaskOptions): Promise<ShimTask> {
+    signal?.throwIfAborted()
+    checkId(id)
+    await this.#listen()
+    const socket = this.#socketOf(id)
+    let service: TaskService | undefined
+    const io = openIo({ bundle, id, stdio }, 'create', async () => service?.closeStdin({ id }))
+    let pid: number | undefined
+    const abort = () => pid !== undefined && killShim(pid)
+    try {
+      const binary = this.#shimBinary
+      pid = await launchShim({ binary, namespace: this.#namespace, id, bundle, socket, eventsSocket: this.#eventsSocket, inherit: io.outputs })
+      signal?.addEventListener('abort', abort, { once: true })
+      if (signal?.aborted) abort()
+      service = new TaskService(await TtrpcClient.connect(socket))
+      const runtime = { binary: this.name, root: this.#runtimeRoot }
+      const initPid = await service.create({ id, bundle, rootfs, terminal: stdio.terminal, stdio: io.paths, runtime })
+      signal?.throwIfAborted()
+      io.connected()
+      return this.#adopt(service, { id, bundle }, io, initPid)
+    } catch (error) {
+      const log = shimLog(bundle)
+      if (pid !== undefined) killShim(pid)
+      await service?.client.closed
+      await this.#clean(id, bundle, !(error instanceof RpcFailure))
+      io.release()
+      signal?.throwIfAborted()
+      if (error instanceof RpcClosed || isErrno(error, 'ECONNREFUSED', 'ECONNRESET')) {
+        throw new BerthError('unavailable', 'SHIM_ENDED', `the shim of task ${id} ended: ${log}`, { cause: error })
+      }
+      throw runtimeError(error, id, 'failed to create task for container: failed to create shim task: ')
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  async reconnect({ id, bundle, stdio, execs = [] }: Parameters<OciRuntime['reconnect']>[0]): Promise<ShimTask | undefined> {
+    checkId(id)
+    await this.#listen()
+    const client = await TtrpcClient.connect(this.#socketOf(id)).catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT', 'ECONNREFUSED')) return undefined
+      throw error
+    })
+    if (client) {
+      const service = new TaskService(client)
+      const state = await service.state({ id }).catch((error: unknown) => {
+        if (error instanceof RpcFailure || error instanceof RpcClosed) return undefined
+        throw error
+      })
+      if (state) {
+        const io = openIo({ bundle, id, stdio }, 'reopen', () => service.closeStdin({ id }))
+        const task = this.#adopt(service, { id, bundle }, io, state.pid)
+        await Promise.all(execs.map((exec) => task.reconnectExec(exec.id, exec.stdio)))
+        if (state.status !== 'created') task.watch()
+        return task
+      }
+      // A shim without a task: its creation was cut short.
+      await service.shutdown(id).catch(() => {})
+      await client.closed
+    }
+    await this.#clean(id, bundle, true)
+    return undefined
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true
+    for (const task of this.#tasks.values()) task.disconnect()
+    this.#tasks.clear()
+    await (await this.#events)?.[Symbol.asyncDispose]()
+  }
+
+  #adopt(service: TaskService, { id, bundle }: { id: string; bundle: string }, io: ProcessIo, pid: number): ShimTask {
+    let loss: Promise<Exit> | undefined
+    const connection: ShimConnection = {
+      id,
+      bundle,
+      service,
+      oom: new OomCounter(cgroupOf(bundle)),
+      end: async () => {
+        this.#tasks.delete(id)
+        await service.shutdown(id).catch(() => {})
+        await service.client.closed
+        await this.#clean(id, bundle, false)
+      },
+      lost: () => {
+        if (this.#disposed) return undefined
+        loss ??= (async () => {
+          this.#logger.warn('the shim of a task is gone', { id })
+          const at = new Date()
+          await this.#clean(id, bundle, true)
+          return { status: 137, at }
+        })()
+        return loss
+      },
+    }
+    const task = new ShimTask(connection, io, pid)
+    this.#tasks.set(id, task)
+    return task
+  }
+
+  /** @param force also what only a shim that was killed leaves */
+  async #clean(id: string, bundle: string, force: boolean): Promise<void> {
+    if (force) await removeLeftovers({ id, bundle, cgroup: cgroupOf(bundle), runtimeBinary: this.name, runtimeRoot: join(this.#runtimeRoot, this.#namespace) })
+    rmSync(this.#socketOf(id), { force: true })
+    removePipes(bundle)
+  }
+
+  async #listen(): Promise<void> {
+    this.#events ??= (async () => {
+      mkdirSync(join(this.#stateDir, 's'), { recursive: true, mode: 0o700 })
+      return serveTtrpc(this.#eventsSocket, (_method, payload) => {
+        const id = oomOf(payload)
+        if (id !== undefined) this.#tasks.get(id)?.reportOom()
+      })
+    })()
+    await this.#events
+  }
+
+  get #eventsSocket(): string {
+    return join(this.#stateDir, 'events.sock')
+  }
+
+  get #runtimeRoot(): string {
+    return join(this.#stateDir, 'runtime')
+  }
+
+  /** A hash, as a path of a socket has little room. */
+  #socketOf(id: string): string {
+    return join(this.#stateDir, 's', createHash('sha256').update(id).digest('hex').slice(0, 32))
+  }
+}
+
+function checkId(id: string): void {
+  // The shim and runc use it as a file name.
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id)) throw new BerthError('invalid-argument', 'TASK_ID_INVALID', `invalid task id ${JSON.stringify(id)}`)
+}
+
+function cgroupOf(bundle: string): string | undefined {
+  try {
+    const config = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as { linux?: { cgroupsPath?: string } }
+    return config.linux?.cgroupsPath
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+function killShim(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error
+  }
+}
