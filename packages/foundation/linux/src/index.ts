@@ -1,1 +1,16 @@
-export {}
+/**
+ * The system calls that Node lacks. Everything is synchronous and throws errors as Node's own calls do, with `code` and `syscall`.
+ * What moves a thread (roots, namespaces) works in worker threads only.
+ *
+ * @example
+ * const { flags, data } = parseMountOptions(['nosuid', 'size=1m'])
+ * mount('tmpfs', '/mnt', 'tmpfs', flags, data)
+ */
+export { type Cgroups, detectCgroups } from './cgroups.ts'
+export { acquireLock } from './directory-lock.ts'
+export { lockFile, mknod, openInRoot, setTimes, syncFileSystem } from './files.ts'
+export { mount, mountFlags, type MountInfo, parseMountOptions, readMountInfo, umount } from './mounts.ts'
+export { type InterfaceCounters, NamespaceRunner } from './namespace-runner.ts'
+export { cloneFlags, setns, unshare, withNetns, withRoot } from './namespaces.ts'
+export { deleteNetns } from './netns.ts'
+export { getXattr, listXattrs, removeXattr, setXattr } from './xattrs.ts'

@@ -1,0 +1,64 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { parseOptions, usage } from './options.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'berthd-options-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+
+function configFile(content: string): string {
+  const path = join(dir, `${Math.random()}.json`)
+  writeFileSync(path, content)
+  return path
+}
+
+it('takes several hosts, and dockerd-like defaults for the rest', () => {
+  expect(parseOptions(['--exec-root', '/e', '-H', 'unix:///a.sock', '-H', 'tcp://127.0.0.1:2375', '--insecure-registry', 'r:5000'])).toMatchObject({
+    dataRoot: '/var/lib/berth',
+    hosts: ['unix:///a.sock', 'tcp://127.0.0.1:2375'],
+    pidfile: '/e/berthd.pid',
+    logLevel: 'info',
+    insecureRegistries: ['r:5000'],
+    liveRestore: false,
+  })
+})
+
+it('reads the configuration file', () => {
+  expect(parseOptions(['--config-file', configFile('{"bip":"10.1.0.1/16","hosts":["unix:///b.sock"],"live-restore":true,"shutdown-timeout":3}')])).toMatchObject({
+    bip: '10.1.0.1/16',
+    hosts: ['unix:///b.sock'],
+    liveRestore: true,
+    shutdownTimeout: 3,
+  })
+})
+
+it.each([
+  [['--nonsense'], /--nonsense/],
+  [['stray'], /stray/],
+  [['--data-root', 'relative'], /--data-root must be an absolute path/],
+  [['-H', 'http://x'], /cannot listen on 'http:\/\/x'/],
+  [['--log-level', 'loud'], /log level 'loud'/],
+  [['--shutdown-timeout', 'soon'], /shutdown timeout 'soon'/],
+  [['--config-file', '/does/not/exist'], /cannot read the configuration file/],
+])('refuses %j', (args, message) => {
+  expect(() => parseOptions(args)).toThrow(message)
+})
+
+it.each([
+  ['{', /not JSON/],
+  ['[]', /JSON object/],
+  ['{"unknown":1}', /unknown setting: unknown/],
+  ['{"hosts":"unix:///a"}', /hosts must be a list of strings/],
+])('refuses the configuration %s', (content, message) => {
+  expect(() => parseOptions(['--config-file', configFile(content)])).toThrow(message)
+})
+
+it('refuses a setting that is given twice', () => {
+  expect(() => parseOptions(['--bip', '10.0.0.1/8', '--config-file', configFile('{"bip":"10.1.0.1/16"}')])).toThrow(/both by a flag and in the configuration file: bip/)
+})
+
+it('names every flag in its help', () => {
+  expect(parseOptions(['-h'])).toBe('help')
+  expect(usage()).toMatch(/--registry-mirror VALUE/)
+})

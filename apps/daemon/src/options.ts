@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { BerthError, messageOf } from '@berth/core'
+import { type Level, levels } from './json-logger.ts'
+
+/** How the daemon was asked to run, from its flags and its configuration file. */
+export interface DaemonOptions {
+  dataRoot: string
+  execRoot: string
+  /** Addresses to listen on: `unix:///path`, `tcp://address:port`. */
+  hosts: string[]
+  group: string | undefined
+  pidfile: string
+  logLevel: Level
+  bip: string | undefined
+  insecureRegistries: string[]
+  registryMirrors: string[]
+  cgroupParent: string
+  initPath: string | undefined
+  liveRestore: boolean
+  /** Seconds that containers get to end when the daemon ends. */
+  shutdownTimeout: number
+}
+
+type Kind = 'string' | 'list' | 'boolean' | 'number'
+
+interface Flag {
+  kind: Kind
+  /** Key in the configuration file: dockerd's own names. */
+  key: string
+  short?: string
+  help: string
+}
+
+const flags = {
+  'data-root': { kind: 'string', key: 'data-root', help: 'directory of everything that lasts (/var/lib/berth)' },
+  'exec-root': { kind: 'string', key: 'exec-root', help: 'directory of what belongs to this boot (/run/berth)' },
+  host: { kind: 'list', key: 'hosts', short: 'H', help: 'address to listen on, several times: unix:///path or tcp://address:port (unix:///run/berth/berth.sock)' },
+  group: { kind: 'string', key: 'group', short: 'G', help: 'group that may use the unix socket (docker, where it exists)' },
+  pidfile: { kind: 'string', key: 'pidfile', help: "file for the daemon's process ID (berthd.pid in the exec root)" },
+  'log-level': { kind: 'string', key: 'log-level', short: 'l', help: 'debug, info, warn or error (info)' },
+  bip: { kind: 'string', key: 'bip', help: 'address and prefix of the default bridge (172.17.0.1/16)' },
+  'insecure-registry': { kind: 'list', key: 'insecure-registries', help: 'registry (host[:port] or CIDR) that may be spoken to without TLS' },
+  'registry-mirror': { kind: 'list', key: 'registry-mirrors', help: 'URL of a mirror of Docker Hub' },
+  'cgroup-parent': { kind: 'string', key: 'cgroup-parent', help: 'control group that holds those of the containers (/berth)' },
+  'init-path': { kind: 'string', key: 'init-path', help: 'program that runs as process 1 with --init (tini)' },
+  'live-restore': { kind: 'boolean', key: 'live-restore', help: 'leave containers running when the daemon ends in order' },
+  'shutdown-timeout': { kind: 'number', key: 'shutdown-timeout', help: 'seconds that containers get to end with the daemon (15)' },
+} as const satisfies Record<string, Flag>
+
+type FlagName = keyof typeof flags
+type Values = Partial<Record<FlagName, string | string[] | boolean>>
+
+const names = Object.keys(flags) as FlagName[]
+
+export function usage(): string {
+  const lines = names.map((name) => {
+    const { short, kind, help } = flags[name] as Flag
+    return `  ${short ? `-${short}, ` : '    '}--${`${name}${kind === 'boolean' ? '' : ' VALUE'}`.padEnd(26)} ${help}`
+  })
+  return ['usage: berthd [options]', '', ...lines, '      --config-file VALUE         JSON file with the same settings (/etc/berth/daemon.json)', '      --version                   print the version', ''].join('\n')
+}
+
+function invalid(message: string): BerthError {
+  return new BerthError('invalid-argument', 'DAEMON_OPTIONS_INVALID', message)
+}
+
+/** Settings of a configuration file by flag name. Throws `invalid-argument` for what it does not know. */
+function readConfigFile(path: string, mustExist: boolean): Values {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (cause) {
+    if (!mustExist) return {}
+    throw new BerthError('invalid-argument', 'CONFIG_FILE_UNREADABLE', `cannot read the configuration file ${path}: ${messageOf(cause)}`, { cause })
+  }
+  let settings: unknown
+  try {
+    settings = JSON.parse(text)
+  } catch (cause) {
+    throw new BerthError('invalid-argument', 'CONFIG_FILE_INVALID', `the configuration file ${path} is not JSON: ${messageOf(cause)}`, { cause })
+  }
+  if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) throw invalid(`the configuration file ${path} does not hold a JSON object`)
+  const values: Values = {}
+  for (const [key, value] of Object.entries(settings)) {
+    const name = names.find((candidate) => flags[candidate].key === key)
+    if (!name) throw invalid(`the configuration file ${path} has an unknown setting: ${key}`)
+    const { kind } = flags[name]
+    const fits = kind === 'list' ? Array.isArray(value) && value.every((item) => typeof item === 'string') : typeof value === kind
+    if (!fits) throw invalid(`the configuration file ${path}: ${key} must be a ${kind === 'list' ? 'list of strings' : kind}`)
+    values[name] = kind === 'number' ? String(value) : (value as string | string[] | boolean)
+  }
+  return values
+}
+
+/** Reads the command line. Throws `invalid-argument` for anything that is wrong in it or in the configuration file. */
+export function parseOptions(args: string[]): DaemonOptions | 'help' | 'version' {
+  let given: Values & { 'config-file'?: string; help?: boolean; version?: boolean }
+  try {
+    given = parseArgs({
+      args,
+      allowPositionals: false,
+      options: {
+        ...Object.fromEntries(
+          names.map((name) => {
+            const { kind, short } = flags[name] as Flag
+            return [name, { type: kind === 'boolean' ? ('boolean' as const) : ('string' as const), multiple: kind === 'list', ...(short ? { short } : {}) }]
+          }),
+        ),
+        'config-file': { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean', short: 'v' },
+      },
+    }).values as typeof given
+  } catch (cause) {
+    throw new BerthError('invalid-argument', 'DAEMON_OPTIONS_INVALID', messageOf(cause), { cause })
+  }
+  if (given.help) return 'help'
+  if (given.version) return 'version'
+
+  const file = readConfigFile(given['config-file'] ?? '/etc/berth/daemon.json', given['config-file'] !== undefined)
+  const twice = names.filter((name) => given[name] !== undefined && file[name] !== undefined)
+  if (twice.length > 0) throw invalid(`these are set both by a flag and in the configuration file: ${twice.join(', ')}`)
+  const values: Values = { ...file, ...given }
+  const text = (name: FlagName): string | undefined => values[name] as string | undefined
+  const list = (name: FlagName): string[] => (values[name] as string[] | undefined) ?? []
+
+  const logLevel = text('log-level') ?? 'info'
+  if (!levels.includes(logLevel as Level)) throw invalid(`the log level '${logLevel}' is none of ${levels.join(', ')}`)
+  const shutdownTimeout = Number(text('shutdown-timeout') ?? 15)
+  if (!Number.isInteger(shutdownTimeout) || shutdownTimeout < 0) throw invalid(`the shutdown timeout '${text('shutdown-timeout')}' is not a number of seconds`)
+  const execRoot = absolute('exec-root', text('exec-root') ?? '/run/berth')
+  return {
+    dataRoot: absolute('data-root', text('data-root') ?? '/var/lib/berth'),
+    execRoot,
+    hosts: list('host').length > 0 ? list('host').map(address) : ['unix:///run/berth/berth.sock'],
+    group: text('group'),
+    pidfile: absolute('pidfile', text('pidfile') ?? `${execRoot}/berthd.pid`),
+    logLevel: logLevel as Level,
+    bip: text('bip'),
+    insecureRegistries: list('insecure-registry'),
+    registryMirrors: list('registry-mirror'),
+    cgroupParent: text('cgroup-parent') ?? '/berth',
+    initPath: text('init-path'),
+    liveRestore: Boolean(values['live-restore']),
+    shutdownTimeout,
+  }
+}
+
+function absolute(name: string, path: string): string {
+  if (!path.startsWith('/')) throw invalid(`--${name} must be an absolute path, not '${path}'`)
+  return path
+}
+
+function address(host: string): string {
+  if (/^unix:\/\/\/./.test(host) || /^tcp:\/\/(\[[0-9a-f:.]+\]|[^:/\s]*):\d{1,5}$/i.test(host)) return host
+  throw invalid(`cannot listen on '${host}': an address is unix:///path or tcp://address:port`)
+}

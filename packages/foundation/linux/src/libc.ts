@@ -1,0 +1,42 @@
+import { createRequire } from 'node:module'
+import { constants } from 'node:os'
+import { getSystemErrorMap } from 'node:util'
+
+interface Koffi {
+  load(path: string | null): { func(prototype: string): (...args: unknown[]) => unknown }
+  errno(): number
+}
+
+let koffi: Koffi | undefined
+let library: ReturnType<Koffi['load']> | undefined
+
+/** The C library of this process, found at the first call: who only parses a mount table never loads it. */
+function libc(): ReturnType<Koffi['load']> {
+  koffi ??= createRequire(import.meta.url)('koffi') as Koffi
+  library ??= koffi.load(null)
+  return library
+}
+
+/** A C function that gives -1 and sets errno when it fails; here it throws then, as Node's own calls do: `code`, `errno`, `syscall`. */
+export function libcFunction(prototype: string): (...args: unknown[]) => number {
+  let func: ((...args: unknown[]) => unknown) | undefined
+  const name = /(\w+)\(/.exec(prototype)?.[1] ?? prototype
+  return (...args) => {
+    func ??= libc().func(prototype)
+    const result = Number(func(...args))
+    if (result < 0) throw systemError(koffi?.errno() ?? 0, name)
+    return result
+  }
+}
+
+function systemError(errno: number, syscall: string): NodeJS.ErrnoException {
+  const [code, description] = getSystemErrorMap().get(-errno) ?? [Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `E${errno}`, 'unknown error']
+  return Object.assign(new Error(`${code}: ${description}, ${syscall}`), { code, errno: -errno, syscall })
+}
+
+/** A path as the kernel takes it: its bytes, ended by NUL. */
+export function cString(text: string | Uint8Array): Buffer {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text
+  if (bytes.includes(0)) throw Object.assign(new Error('EINVAL: the text holds a NUL character'), { code: 'EINVAL', errno: -22 })
+  return Buffer.concat([bytes, Buffer.of(0)])
+}
