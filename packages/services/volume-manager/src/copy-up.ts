@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { BerthError, isErrno, newId } from '@berth/core'
@@ -33,14 +33,8 @@ export class CopyUp implements AsyncDisposable {
         const { flags, data } = parseMountOptions(options)
         mount(device, join(root, target), type, flags, data)
       }
-      let directory: number
-      try {
-        // The image decides what its path leads to, and the kernel that it stays inside the image.
-        directory = openInRoot(root, source, { directory: true })
-      } catch (error) {
-        if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return
-        throw error
-      }
+      const directory = openImageDirectory(root, source)
+      if (directory === undefined) return
       try {
         await this.#run({ kind: 'copy', source: directory, target: volume })
       } finally {
@@ -90,5 +84,18 @@ export class CopyUp implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker?.terminate()
+  }
+}
+
+/** The image decides what its path leads to, and the kernel that it stays inside the image. */
+function openImageDirectory(root: string, path: string): number | undefined {
+  const rootDirectory = openSync(root, 'r')
+  try {
+    return openInRoot(rootDirectory, path, { directory: true })
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
+    throw error
+  } finally {
+    closeSync(rootDirectory)
   }
 }
