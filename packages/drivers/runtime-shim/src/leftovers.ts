@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { isErrno } from '@berth/core'
+import { readMountInfo, umount } from '@berth/linux'
 
 const run = promisify(execFile)
 
@@ -13,8 +14,9 @@ const run = promisify(execFile)
 export async function removeLeftovers(options: { id: string; bundle: string; cgroup: string | undefined; runtimeBinary: string; runtimeRoot: string }): Promise<void> {
   await run(options.runtimeBinary, ['--root', options.runtimeRoot, 'delete', '--force', options.id]).catch(() => {})
   if (options.cgroup?.startsWith('/')) for (const directory of cgroupDirectories(options.cgroup)) await removeCgroup(directory)
-  // Lazily, since processes that were just killed may still hold it; several times, since a mount may cover another.
-  while (await run('umount', ['--lazy', join(options.bundle, 'rootfs')]).then(() => true, () => false));
+  const rootfs = join(options.bundle, 'rootfs')
+  // Detached, since processes that were just killed may still hold it; one by one, since a mount may cover another.
+  while (readMountInfo().some(({ mountPoint }) => mountPoint === rootfs)) umount(rootfs, { detach: true })
 }
 
 function cgroupDirectories(cgroup: string): string[] {

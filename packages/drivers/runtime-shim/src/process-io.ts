@@ -1,12 +1,12 @@
-import { spawnSync } from 'node:child_process'
 import { closeSync, constants, openSync, readdirSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Readable, Writable } from 'node:stream'
+import { mknod } from '@berth/linux'
 import type { StdioOptions } from '@berth/oci-runtime'
 import type { StdioPaths } from './task-service.ts'
 
-const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
+const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, S_IFIFO } = constants
 
 /**
  * Our ends of a process's standard streams: named pipes in the bundle, of which the shim holds the other ends.
@@ -97,7 +97,7 @@ export function openIo(process: { bundle: string; id: string; execId?: string; s
   const paths = { stdin: stdio.stdin ? path('stdin') : '', stdout: path('stdout'), stderr: stdio.terminal ? '' : path('stderr') }
   if (how === 'create') {
     for (const pipe of pipesIn(paths)) rmSync(pipe, { force: true })
-    spawnSync('mkfifo', ['-m', '600', ...pipesIn(paths)])
+    for (const pipe of pipesIn(paths)) mknod(pipe, S_IFIFO | 0o600)
     return new ProcessIo(paths, closeStdin)
   }
   const io = new ProcessIo(paths, closeStdin)

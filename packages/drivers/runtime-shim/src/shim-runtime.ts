@@ -97,7 +97,7 @@ export class ShimRuntime implements OciRuntime {
         const io = openIo({ bundle, id, stdio }, 'reopen', () => service.closeStdin({ id }))
         const task = this.#adopt(service, { id, bundle }, io, state.pid)
         await Promise.all(execs.map((exec) => task.reconnectExec(exec.id, exec.stdio)))
-        if (state.status !== 'created') task.watch()
+        if (state.status !== 'created') task.started()
         return task
       }
       // A shim without a task: its creation was cut short.

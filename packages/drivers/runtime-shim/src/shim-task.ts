@@ -28,6 +28,7 @@ class ShimProcess implements RuntimeProcess {
   protected readonly shim: ShimConnection
   readonly #ref: ProcessRef
   #pid: number
+  #started = false
   #exit: Promise<Exit> | undefined
   #deletion: Promise<Exit> | undefined
 
@@ -53,8 +54,7 @@ class ShimProcess implements RuntimeProcess {
       if (this.#ref.execId) await this.delete().catch(() => {})
       throw error
     }
-    this.io.connected()
-    this.watch()
+    this.started()
   }
 
   async kill(signal: number, { all = false } = {}): Promise<void> {
@@ -71,7 +71,9 @@ class ShimProcess implements RuntimeProcess {
   }
 
   /** Sees to it that the end of the process is noticed, also when nobody waits for it. */
-  watch(): void {
+  started(): void {
+    this.#started = true
+    this.io.connected()
     this.wait().catch(() => {})
   }
 
@@ -102,6 +104,11 @@ class ShimProcess implements RuntimeProcess {
   }
 
   async #delete(): Promise<Exit> {
+    if (!this.#ref.execId && !this.#started) {
+      // runc polls for the end of a process that it kills itself, for seconds.
+      await this.shim.service.kill(this.#ref, 9, true).catch(() => {})
+      await this.wait()
+    }
     const exit = await this.#exitOf((service) => service.delete(this.#ref))
     this.#exit ??= Promise.resolve(exit)
     await this.release()
@@ -149,7 +156,7 @@ export class ShimTask extends ShimProcess implements Task {
     const state = await this.shim.service.state(ref).catch(() => undefined)
     if (!state) return
     const exec = this.#adopt(new ShimExec(this.shim, ref, this.#openIo(ref, stdio, 'reopen'), state.pid, () => this.#execs.delete(id)))
-    exec.watch()
+    exec.started()
   }
 
   execs(): RuntimeProcess[] {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,7 +56,10 @@ export async function bundleRoot(): Promise<BundleRoot> {
     async [Symbol.asyncDispose]() {
       const left = leftovers(root, group)
       await rm(root, { recursive: true, force: true })
-      for (const controller of readdirSync('/sys/fs/cgroup')) await rm(join('/sys/fs/cgroup', controller, group), { recursive: false, force: true }).catch(() => {})
+      for (const controller of readdirSync('/sys/fs/cgroup')) {
+        const directory = join('/sys/fs/cgroup', controller, group)
+        if (existsSync(directory)) rmdirSync(directory)
+      }
       if (left.length) throw new Error(`left behind:\n${left.join('\n')}`)
     },
   }
