@@ -1,1 +1,16 @@
-export {}
+/**
+ * Layers as archives and as directories: unpacks the one into the other and packs it again, in threads whose root the kernel confines.
+ *
+ * @example
+ * await using workers = new LayerWorkers()
+ * await workers.apply({ path: 'layer.tar.gz', compression: 'gzip', root: '/srv/layer', whiteouts: 'overlay' })
+ */
+export type { ApplyLayerOptions, ApplyLayerResult } from './apply-layer.ts'
+export type { TreeUsage } from './directory-tree.ts'
+export type { ExtractOptions } from './extract-layer.ts'
+export { LayerWorkers, type LayerWorkersOptions } from './layer-workers.ts'
+export type { PackOptions } from './pack-tree.ts'
+export { type TarEntry, type TarEntryType } from './tar-header.ts'
+export { type TarMember, tarOf } from './tar-of.ts'
+export { type TarHandler, TarReader } from './tar-reader.ts'
+export { contentPadding, encodeEntry, endOfArchive } from './tar-writer.ts'
