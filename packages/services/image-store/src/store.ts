@@ -1,0 +1,30 @@
+import type { EmitEvent, KeyedMutex, Logger } from '@berth/core'
+import { nowNano } from '@berth/core'
+import type { Snapshotter } from '@berth/snapshotter'
+import type { ContentStore } from './content-store.ts'
+import type { ImageRegistry } from './image-registry.ts'
+import type { ImageRecords } from './records.ts'
+
+/** A container that stands on an image. */
+export interface ContainerUse {
+  id: string
+  running: boolean
+}
+
+/** What the operations of the store share. */
+export interface Store {
+  records: ImageRecords
+  content: ContentStore
+  snapshotter: Snapshotter
+  registry: ImageRegistry
+  /** By chainID: leasing a layer and collecting it exclude each other. */
+  layerLocks: KeyedMutex
+  usage: (imageId: string) => readonly ContainerUse[]
+  emit: EmitEvent
+  logger: Logger
+}
+
+/** Reports an image event; `id` and `name` as Docker gives them for the action. */
+export function emitImage(store: Store, action: string, id: string, name: string, labels: Record<string, string> = {}): void {
+  store.emit({ type: 'image', action, id, attributes: { ...labels, name }, timeNano: nowNano() })
+}

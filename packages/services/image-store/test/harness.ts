@@ -1,0 +1,107 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import type { EngineEvent } from '@berth/core'
+import { tarOf } from '@berth/layer-tar'
+import { digestOf, type ImageConfig, mediaTypes } from '@berth/oci'
+import { MemorySnapshots, memorySnapshotter, type MemorySnapshotterOptions } from '@berth/snapshotter/memory'
+import { type ContainerUse, type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
+import { MemoryRegistry } from './memory-registry.ts'
+
+/** A store over fakes, in a directory of its own. */
+export class StoreHarness implements AsyncDisposable {
+  readonly registry = new MemoryRegistry()
+  readonly world = new MemorySnapshots()
+  readonly events: EngineEvent[] = []
+  readonly users = new Map<string, ContainerUse[]>()
+  readonly root: string
+  store!: ImageStore
+  snapshotter = memorySnapshotter({ world: this.world })
+
+  private constructor(root: string) {
+    this.root = root
+  }
+
+  static async start(options: Pick<MemorySnapshotterOptions, 'before'> = {}): Promise<StoreHarness> {
+    const harness = new StoreHarness(await mkdtemp(join(tmpdir(), 'berth-images-')))
+    harness.snapshotter = memorySnapshotter({ world: harness.world, ...options })
+    await harness.open()
+    return harness
+  }
+
+  async open(): Promise<void> {
+    this.store = await openImageStore({
+      root: this.root,
+      snapshotter: this.snapshotter,
+      registry: this.registry,
+      usage: (id) => this.users.get(id) ?? [],
+      emit: (event) => this.events.push(event),
+    })
+  }
+
+  async restart(): Promise<void> {
+    await this.store[Symbol.asyncDispose]()
+    await this.open()
+  }
+
+  pull(image: string, options: { tag?: string; platform?: string; signal?: AbortSignal } = {}): Promise<ProgressMessage[]> {
+    return Array.fromAsync(this.store.pull({ image, tag: 'latest', signal: new AbortController().signal, ...options }))
+  }
+
+  /** Files of the store, and names of its snapshots. */
+  async contents(): Promise<{ content: string[]; ingest: string[]; snapshots: string[] }> {
+    return {
+      content: (await readdir(join(this.root, 'content/sha256'))).toSorted(),
+      ingest: (await readdir(join(this.root, 'ingest'))).toSorted(),
+      snapshots: (await this.snapshotter.list()).map(({ name }) => name).toSorted(),
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store[Symbol.asyncDispose]()
+    await rm(this.root, { recursive: true })
+  }
+}
+
+export interface MadeImage {
+  id: string
+  digest: string
+  manifest: object & { mediaType: string }
+  config: ImageConfig
+  layers: { blob: string; diffId: string; bytes: Buffer }[]
+}
+
+/** Puts an image into a registry; each layer is a map of files. */
+export function publish(
+  registry: MemoryRegistry,
+  path: string,
+  layers: Record<string, string>[],
+  { tag = 'latest', change = {} }: { tag?: string | undefined; change?: Partial<ImageConfig> } = {},
+): MadeImage {
+  const made = layers.map((files) => {
+    const tar = tarOf(Object.entries(files).map(([name, content]) => ({ name, content })))
+    const bytes = gzipSync(tar)
+    return { diffId: digestOf(tar), bytes, ...registry.addBlob(path, bytes) }
+  })
+  const config: ImageConfig = {
+    architecture: 'amd64',
+    os: 'linux',
+    created: '2026-01-02T03:04:05.000000006Z',
+    config: { Cmd: ['sh'], Labels: { color: 'blue' } },
+    rootfs: { type: 'layers', diff_ids: made.map(({ diffId }) => diffId) },
+    history: made.map((_, index) => ({ created: '2026-01-02T03:04:05Z', created_by: `step ${index}` })),
+    ...change,
+  }
+  const { digest: id, size } = registry.addBlob(path, Buffer.from(JSON.stringify(config)))
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: { mediaType: mediaTypes.ociConfig, digest: id, size },
+    layers: made.map((layer) => ({ mediaType: mediaTypes.ociLayerGzip, digest: layer.digest, size: layer.size })),
+  }
+  const digest = registry.addManifest(path, tag, manifest)
+  return { id, digest, manifest, config, layers: made.map((layer) => ({ blob: layer.digest, diffId: layer.diffId, bytes: layer.bytes })) }
+}
+
+export const hex = (digest: string): string => digest.slice(digest.indexOf(':') + 1)
