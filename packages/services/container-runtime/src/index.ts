@@ -1,1 +1,29 @@
-export {}
+/**
+ * Containers over an OCI runtime: their records, states, specs, streams, execs and health.
+ *
+ * @example
+ * await using runtime = await openContainerRuntime(dependencies, { stateDir, execDir })
+ * const { Id } = await runtime.containers.create('web', { Image: 'busybox', Cmd: ['true'] }, {})
+ * await runtime.containers.start(Id)
+ */
+export type { AttachOptions } from './attach.ts'
+export type { WaitCondition, WaitResult } from './container.ts'
+export type { ContainerRuntimeOptions } from './context.ts'
+export type { StopOptions } from './control.ts'
+export type {
+  ContainerImage,
+  ContainerImages,
+  ContainerNetworks,
+  ContainerRuntimeDependencies,
+  ContainerVolumes,
+  InterfaceCounters,
+  NetworkRequest,
+  NetworkSandbox,
+  VolumeMount,
+  VolumeRequest,
+} from './dependencies.ts'
+export type { Filters, ListOptions } from './list.ts'
+export type { LogsOptions } from './logs.ts'
+export { type ContainerOperations, type ContainerRuntime, type ExecOperations, type ImageUser, openContainerRuntime } from './runtime.ts'
+export type { StatsOptions } from './stats.ts'
+export type { Attachment } from './streams.ts'

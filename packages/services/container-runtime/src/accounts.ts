@@ -1,0 +1,72 @@
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, rmdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { isErrno } from '@berth/core'
+import { mount, openInRoot, parseMountOptions, umount } from '@berth/linux'
+import type { Mount } from '@berth/snapshotter'
+import type { AccountFiles } from './spec/index.ts'
+
+/** An account file larger than this is not one. */
+const sizeLimit = 4 * 1024 * 1024
+
+/** A file below a directory that a container may have filled with hostile links; undefined where there is none. */
+function readInside(root: number, path: string): string | undefined {
+  let file: number
+  try {
+    file = openInRoot(root, path)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) return undefined
+    throw error
+  }
+  try {
+    const stat = fstatSync(file)
+    return stat.isFile() && stat.size <= sizeLimit ? readFileSync(file, 'utf8') : undefined
+  } finally {
+    closeSync(file)
+  }
+}
+
+function accountsBelow(directory: string): AccountFiles {
+  const root = openSync(directory, 'r')
+  try {
+    return { passwd: readInside(root, 'etc/passwd'), group: readInside(root, 'etc/group') }
+  } finally {
+    closeSync(root)
+  }
+}
+
+/** The account files that a running process sees. */
+export function accountsOfProcess(pid: number): AccountFiles {
+  return accountsBelow(`/proc/${pid}/root`)
+}
+
+/** The account files of a root file system, which is mounted for a moment below `directory`. */
+export function accountsOfMounts(mounts: readonly Mount[], directory: string): AccountFiles {
+  const target = join(directory, 'accounts')
+  mkdirSync(target, { recursive: true, mode: 0o700 })
+  let made = 0
+  try {
+    for (const { type, source, options, target: inside } of mounts) {
+      const { flags, data } = parseMountOptions(options)
+      mount(source, inside ? join(target, inside) : target, type, flags, data)
+      made++
+    }
+    return accountsBelow(target)
+  } finally {
+    for (const { target: inside } of mounts.slice(0, made).toReversed()) umount(inside ? join(target, inside) : target, { detach: true })
+    rmdirSync(target)
+  }
+}
+
+/** Accounts by image: they hold for containers that have not changed their files yet. */
+export class AccountCache {
+  readonly #byImage = new Map<string, AccountFiles>()
+
+  get(imageId: string, read: () => AccountFiles): AccountFiles {
+    const known = this.#byImage.get(imageId)
+    if (known) return known
+    const accounts = read()
+    if (this.#byImage.size >= 64) this.#byImage.clear()
+    this.#byImage.set(imageId, accounts)
+    return accounts
+  }
+}

@@ -1,0 +1,98 @@
+import type { Log } from '@berth/log-driver'
+import type { Task } from '@berth/oci-runtime'
+import type { ContainerStreams } from './container-streams.ts'
+import type { Exec } from './exec-process.ts'
+import type { HealthMonitor } from './health.ts'
+import type { ContainerRecord, ContainerState } from './records.ts'
+
+/** From the start of a container's task until its end. */
+export interface Run {
+  task: Task
+  /** What keeps the output; undefined with the log driver `none`. */
+  log: Log | undefined
+  /** Settles when the end of the task is recorded and everything it held is given back. */
+  ended: Promise<void>
+  /** The kernel killed one of its processes for the memory limit. */
+  oomKilled: boolean
+}
+
+export type WaitCondition = 'not-running' | 'next-exit' | 'removed'
+
+export interface WaitResult {
+  StatusCode: number
+  Error?: { Message: string }
+}
+
+interface Waiter {
+  condition: WaitCondition
+  resolve(result: WaitResult): void
+}
+
+/** A container in memory: its record, and while it runs the holds on its task. Its transitions are made by the lifecycle, one at a time. */
+export class Container {
+  readonly record: ContainerRecord
+  run: Run | undefined
+  /** Made by the first client that attaches or by the start, and dropped at the end of the run. */
+  streams: ContainerStreams | undefined
+  /** Execs that have not ended, by ID. */
+  readonly execs = new Map<string, Exec>()
+  health: HealthMonitor | undefined
+  /** Where its log is; found out when first asked for. */
+  logPath: string | undefined
+  /** A start that the restart policy has put off. */
+  pendingRestart: { timer: NodeJS.Timeout } | undefined
+  /** Milliseconds of the last wait of the restart policy. */
+  restartDelay = 0
+  /** A removal is under way: nothing starts any more. */
+  isRemoving = false
+  /** It is being stopped: its restart policy does not apply. */
+  isStopping = false
+  /** A client stops it to start it again at once. */
+  isRestarted = false
+  readonly #waiters = new Set<Waiter>()
+
+  constructor(record: ContainerRecord) {
+    this.record = record
+  }
+
+  get id(): string {
+    return this.record.id
+  }
+
+  get name(): string {
+    return this.record.name
+  }
+
+  get state(): ContainerState {
+    return this.record.state
+  }
+
+  /** As Docker's `State.Running`: also while paused or between restarts. */
+  get isRunning(): boolean {
+    return ['running', 'paused', 'restarting'].includes(this.state.status)
+  }
+
+  /** The status as clients see it. */
+  get status(): string {
+    if (this.isRemoving || this.record.phase === 'removing') return this.state.status === 'dead' ? 'dead' : 'removing'
+    return this.state.status === 'starting' ? 'created' : this.state.status
+  }
+
+  /** Answers at once when the condition is met already. `cancel` forgets the wait. */
+  wait(condition: WaitCondition): { result: Promise<WaitResult>; cancel(): void } {
+    if (condition === 'not-running' && !this.isRunning) return { result: Promise.resolve({ StatusCode: this.state.exitCode }), cancel() {} }
+    const { promise: result, resolve } = Promise.withResolvers<WaitResult>()
+    const waiter: Waiter = { condition, resolve }
+    this.#waiters.add(waiter)
+    return { result, cancel: () => void this.#waiters.delete(waiter) }
+  }
+
+  /** Answers who waits for the end of a run, or for the removal. */
+  settleWaiters(what: 'exit' | 'removal', result: WaitResult): void {
+    for (const waiter of this.#waiters) {
+      if (what === 'exit' && waiter.condition === 'removed') continue
+      this.#waiters.delete(waiter)
+      waiter.resolve(result)
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path'
+import { type KeyedMutex, type Logger, nowNano } from '@berth/core'
+import type { HostConfig } from '@berth/api-types'
+import type { AccountCache } from './accounts.ts'
+import type { CgroupDirectories } from './cgroup-stats.ts'
+import type { Container } from './container.ts'
+import type { ContainerIndex } from './container-index.ts'
+import type { ContainerRuntimeDependencies } from './dependencies.ts'
+import type { ContainerRecords } from './records.ts'
+import type { Mount } from '@berth/snapshotter'
+import type { AccountFiles, MachineFeatures } from './spec/index.ts'
+
+export interface ContainerRuntimeOptions {
+  /** Directory of the records, logs and files of containers; made when missing. */
+  stateDir: string
+  /** Directory of the bundles of running containers; may be emptied by a reboot. */
+  execDir: string
+  /** Found out when absent. */
+  machine?: Partial<MachineFeatures>
+  /** Reads the account files of a root file system; by mounting it when absent. For snapshotters whose mounts mount nothing. */
+  readAccounts?: (rootfs: readonly Mount[]) => AccountFiles
+  /** What a container gets that does not say. */
+  defaults?: Pick<HostConfig, 'LogConfig' | 'Init' | 'ShmSize' | 'CgroupParent' | 'Ulimits'>
+}
+
+/** What the operations on containers share. */
+export interface Context {
+  deps: ContainerRuntimeDependencies
+  options: ContainerRuntimeOptions
+  machine: MachineFeatures
+  /** Where each cgroup controller is mounted; `unified` is cgroup v2. */
+  cgroupMounts: CgroupDirectories
+  accounts: AccountCache
+  logger: Logger
+  records: ContainerRecords
+  containers: ContainerIndex
+  /** A container's transitions, by its ID. */
+  locks: KeyedMutex
+  /** Aborts when the runtime lets go of its containers. */
+  closed: AbortSignal
+}
+
+/** Directory of what a container keeps: log, host name. */
+export function stateDirOf({ options }: Context, id: string): string {
+  return join(options.stateDir, 'containers', id)
+}
+
+export function bundleOf({ options }: Context, id: string): string {
+  return join(options.execDir, id)
+}
+
+/** Tells that something happened to a container, with Docker's attributes. */
+export function emit({ deps }: Context, container: Container, action: string, attributes: Record<string, string> = {}): void {
+  const { config } = container.record.definition
+  deps.emit({
+    type: 'container',
+    action,
+    id: container.id,
+    attributes: { ...config.Labels, ...attributes, image: config.Image ?? '', name: container.name },
+    timeNano: nowNano(),
+  })
+}
+
+/** The values of work done side by side; all of it has ended when one failure is thrown. */
+export async function together<T extends readonly unknown[]>(work: readonly [...{ [K in keyof T]: Promise<T[K]> }]): Promise<T> {
+  const results = await Promise.allSettled(work)
+  const failure = results.find((result) => result.status === 'rejected')
+  if (failure) throw (failure as PromiseRejectedResult).reason
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as unknown as T
+}

@@ -1,0 +1,106 @@
+import type { Health, HealthConfig } from '@berth/api-types'
+import { formatNano, messageOf, nowNano } from '@berth/core'
+
+export interface ProbeResult {
+  exitCode: number
+  output: string
+}
+
+export interface HealthMonitorOptions {
+  config: HealthConfig
+  /** Runs the command in the container; aborted when it takes too long. */
+  probe(command: string[], signal: AbortSignal): Promise<ProbeResult>
+  shell: readonly string[]
+  onStatus(status: string): void
+}
+
+const second = 1000
+const outputLimit = 4096
+const keptResults = 5
+
+const milliseconds = (nanoseconds: number | null | undefined, fallback: number): number => (nanoseconds ? nanoseconds / 1e6 : fallback)
+
+/** The command of a health check, or undefined when there is none. */
+export function healthCommand(config: HealthConfig | null | undefined, shell: readonly string[]): string[] | undefined {
+  const [kind, ...rest] = config?.Test ?? []
+  if (kind === 'CMD' && rest.length > 0) return rest
+  if (kind === 'CMD-SHELL' && rest[0]) return [...shell, rest[0]]
+  return undefined
+}
+
+/** Probes a running container at intervals until it is disposed. */
+export class HealthMonitor implements Disposable {
+  readonly #options: HealthMonitorOptions
+  readonly #command: string[]
+  readonly #startedAt = Date.now()
+  readonly #log: NonNullable<Health['Log']> = []
+  readonly #closed = new AbortController()
+  #status = 'starting'
+  #failingStreak = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: HealthMonitorOptions) {
+    this.#options = options
+    this.#command = healthCommand(options.config, options.shell) ?? []
+    this.#schedule()
+  }
+
+  get status(): string {
+    return this.#status
+  }
+
+  /** As inspect shows it. */
+  get health(): Health {
+    return { Status: this.#status as Health['Status'], FailingStreak: this.#failingStreak, Log: [...this.#log] }
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed.abort()
+    clearTimeout(this.#timer)
+  }
+
+  get #isStarting(): boolean {
+    return this.#status === 'starting' && Date.now() - this.#startedAt < milliseconds(this.#options.config.StartPeriod, 0)
+  }
+
+  #schedule(): void {
+    if (this.#closed.signal.aborted) return
+    const { Interval, StartInterval } = this.#options.config
+    const wait = this.#isStarting ? milliseconds(StartInterval, 5 * second) : milliseconds(Interval, 30 * second)
+    this.#timer = setTimeout(() => void this.#probe().finally(() => this.#schedule()), wait)
+    this.#timer.unref()
+  }
+
+  async #probe(): Promise<void> {
+    const timeout = milliseconds(this.#options.config.Timeout, 30 * second)
+    const begun = nowNano()
+    // A probe inside the start period cannot fail the container, one that passes ends the period.
+    const isStarting = this.#isStarting
+    const limit = AbortSignal.timeout(timeout)
+    let result: ProbeResult
+    try {
+      result = await this.#options.probe(this.#command, AbortSignal.any([limit, this.#closed.signal]))
+    } catch (error) {
+      result = limit.aborted
+        ? { exitCode: -1, output: `Health check exceeded timeout (${timeout < second ? `${timeout}ms` : `${timeout / second}s`})` }
+        : { exitCode: -1, output: messageOf(error) }
+    }
+    if (this.#closed.signal.aborted) return
+    const output = result.output.length > outputLimit ? `${result.output.slice(0, outputLimit)}...` : result.output
+    this.#log.push({ Start: formatNano(begun), End: formatNano(nowNano()), ExitCode: result.exitCode, Output: output })
+    if (this.#log.length > keptResults) this.#log.shift()
+    this.#judge(result.exitCode === 0, isStarting)
+  }
+
+  #judge(isHealthy: boolean, isStarting: boolean): void {
+    const before = this.#status
+    if (isHealthy) {
+      this.#failingStreak = 0
+      this.#status = 'healthy'
+    } else if (!isStarting) {
+      this.#failingStreak++
+      if (this.#failingStreak >= (this.#options.config.Retries || 3)) this.#status = 'unhealthy'
+    }
+    if (this.#status !== before) this.#options.onStatus(this.#status)
+  }
+}

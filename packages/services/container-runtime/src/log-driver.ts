@@ -1,0 +1,21 @@
+import { join } from 'node:path'
+import type { HostConfig } from '@berth/api-types'
+import { BerthError } from '@berth/core'
+import type { Log, LogDriver } from '@berth/log-driver'
+import type { Container } from './container.ts'
+import { type Context, stateDirOf } from './context.ts'
+
+/** The driver a container logs with; undefined for `none`. Throws `invalid-argument` for one that is not there. */
+export function logDriverOf({ deps }: Context, { LogConfig }: HostConfig): LogDriver | undefined {
+  const type = LogConfig?.Type ?? ''
+  const driver = deps.logDrivers.get(type)
+  if (driver || type === 'none') return driver
+  throw new BerthError('invalid-argument', 'LOG_DRIVER_UNKNOWN', `logger: no log driver named '${type}' is registered`)
+}
+
+/** Opens a container's log; the caller closes it. */
+export function openLog(ctx: Context, container: Container): Log | undefined {
+  const { host } = container.record.definition
+  const directory = join(stateDirOf(ctx, container.id))
+  return logDriverOf(ctx, host)?.open({ id: container.id, name: container.name, directory }, host.LogConfig?.Config ?? {})
+}

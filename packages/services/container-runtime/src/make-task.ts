@@ -1,0 +1,73 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { HostConfig } from '@berth/api-types'
+import { BerthError } from '@berth/core'
+import type { Log } from '@berth/log-driver'
+import type { Task } from '@berth/oci-runtime'
+import type { Mount } from '@berth/snapshotter'
+import { accountsOfMounts } from './accounts.ts'
+import type { Container } from './container.ts'
+import { outputOf } from './container-streams.ts'
+import { bundleOf, type Context, stateDirOf, together } from './context.ts'
+import { openLog } from './log-driver.ts'
+import { zeroTime } from './records.ts'
+import { removeBundle } from './remove-bundle.ts'
+import { type AccountFiles, buildSpec, type ResolvedUser, resolveUser, type SpecInput } from './spec/index.ts'
+
+/** The namespaces of other containers to join. Throws `conflict` when one of them does not run. */
+function joinedNamespaces({ containers }: Context, host: HostConfig): NonNullable<SpecInput['joined']> {
+  const pathOf = (mode: string | undefined, kind: 'pid' | 'ipc'): string | undefined => {
+    if (!mode?.startsWith('container:')) return undefined
+    const other = containers.resolve(mode.slice('container:'.length))
+    if (!other.run) throw new BerthError('conflict', 'JOINED_NOT_RUNNING', `cannot join ${kind.toUpperCase()} of a non running container: ${other.id}`)
+    return `/proc/${other.state.pid}/ns/${kind}`
+  }
+  const pid = pathOf(host.PidMode, 'pid')
+  const ipc = pathOf(host.IpcMode, 'ipc')
+  return { ...(pid ? { pid } : {}), ...(ipc ? { ipc } : {}) }
+}
+
+/** Who the container runs as. A container that never ran has its image's account files. */
+function userOf(ctx: Context, container: Container, rootfs: readonly Mount[]): ResolvedUser {
+  const { config, host, imageId } = container.record.definition
+  const read = (): AccountFiles => ctx.options.readAccounts?.(rootfs) ?? accountsOfMounts(rootfs, bundleOf(ctx, container.id))
+  const accounts = container.state.startedAt === zeroTime ? ctx.accounts.get(imageId, read) : read()
+  return resolveUser(config.User ?? '', accounts, host.GroupAdd ?? [])
+}
+
+/** Makes and starts a container's task. When it fails, the network and the volumes may be attached still. */
+export async function makeTask(ctx: Context, container: Container): Promise<{ task: Task; log: Log | undefined }> {
+  const { id } = container
+  const { config, host, runtime: runtimeName } = container.record.definition
+  const { networks, volumes, snapshotter, runtimes } = ctx.deps
+  const runtime = runtimes.get(runtimeName)
+  if (!runtime) throw new BerthError('invalid-argument', 'RUNTIME_UNKNOWN', `unknown or invalid runtime name: ${runtimeName}`)
+  const joined = joinedNamespaces(ctx, host)
+  const bundle = bundleOf(ctx, id)
+  removeBundle(bundle)
+  mkdirSync(bundle, { recursive: true, mode: 0o700 })
+
+  const fileSystem = async (): Promise<{ rootfs: Mount[]; user: ResolvedUser }> => {
+    const rootfs = await snapshotter.mounts(id)
+    return { rootfs, user: userOf(ctx, container, rootfs) }
+  }
+  const [sandbox, { rootfs, user }, volumeMounts] = await together([networks.attach(id), fileSystem(), volumes.attach(id)])
+  const files = { hosts: sandbox.hostsPath, resolvConf: sandbox.resolvConfPath, hostname: join(stateDirOf(ctx, id), 'hostname') }
+  const spec = buildSpec({ id, config, host, user, netns: sandbox.netns, joined, volumes: volumeMounts, files, machine: ctx.machine })
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 })
+
+  const streams = outputOf(ctx, container)
+  const log = openLog(ctx, container)
+  streams.log = log
+  let task: Task | undefined
+  try {
+    task = await runtime.create({ id, bundle, rootfs, stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
+    streams.connect(task)
+    await task.start()
+    return { task, log }
+  } catch (error) {
+    await task?.delete().catch(() => {})
+    log?.close()
+    throw error
+  }
+}

@@ -1,0 +1,187 @@
+import { join } from 'node:path'
+import type { ContainerCreateRequest, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, ExecConfig, ExecInspectResponse, Resources, RestartPolicy } from '@berth/api-types'
+import { BerthError, isKind, KeyedMutex, messageOf, silent } from '@berth/core'
+import type { LogEntry } from '@berth/log-driver'
+import { AccountCache } from './accounts.ts'
+import { attachContainer, type AttachOptions } from './attach.ts'
+import type { Container, WaitCondition, WaitResult } from './container.ts'
+import { ContainerIndex } from './container-index.ts'
+import { type ContainerRuntimeOptions, type Context, emit } from './context.ts'
+import { killContainer, pauseContainer, resizeContainer, restartContainer, stopContainer, type StopOptions, unpauseContainer } from './control.ts'
+import { createContainer } from './create.ts'
+import type { ContainerRuntimeDependencies } from './dependencies.ts'
+import { Execs } from './execs.ts'
+import { inspectContainer } from './inspect.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { type Filters, listContainers, type ListOptions } from './list.ts'
+import { type LogsOptions, readLogs } from './logs.ts'
+import { findMachine } from './machine.ts'
+import { pruneContainers } from './prune.ts'
+import { ContainerRecords } from './records.ts'
+import { renameContainer } from './rename.ts'
+import { restoreContainers } from './restore.ts'
+import { statsOf, type StatsOptions } from './stats.ts'
+import type { Attachment } from './streams.ts'
+import { topContainer } from './top.ts'
+import { updateContainer } from './update.ts'
+
+/** The operations on containers. `ref` is a name, a full ID or a unique prefix of one; an unknown one throws `not-found`. */
+export interface ContainerOperations {
+  create(name: string | undefined, request: ContainerCreateRequest, options: { platform?: string; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
+  list(options: ListOptions): Promise<ContainerSummary[]>
+  inspect(ref: string, options: { size: boolean }): Promise<ContainerInspectResponse>
+  start(ref: string): Promise<void>
+  stop(ref: string, options: StopOptions): Promise<void>
+  restart(ref: string, options: StopOptions): Promise<void>
+  kill(ref: string, options: { signal?: string }): Promise<void>
+  pause(ref: string): Promise<void>
+  unpause(ref: string): Promise<void>
+  rename(ref: string, name: string): Promise<void>
+  update(ref: string, request: Resources & { RestartPolicy?: RestartPolicy }): Promise<{ Warnings: string[] }>
+  wait(ref: string, options: { condition: WaitCondition; signal: AbortSignal }): Promise<{ result: Promise<WaitResult> }>
+  remove(ref: string, options: { force: boolean; volumes: boolean; link: boolean }): Promise<void>
+  prune(filters: Filters): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }>
+  top(ref: string, psArgs: string): Promise<{ Titles: string[]; Processes: string[][] }>
+  stats(ref: string, options: StatsOptions): AsyncIterable<ContainerStatsResponse>
+  resize(ref: string, size: { width: number; height: number }): Promise<void>
+  logs(ref: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogEntry> }>
+  attach(ref: string, options: AttachOptions): Promise<Attachment>
+  export(ref: string, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
+}
+
+export interface ExecOperations {
+  create(container: string, request: ExecConfig): Promise<{ Id: string }>
+  start(id: string, options: { detach: boolean; tty: boolean; consoleSize?: { width: number; height: number } }): Promise<Attachment | undefined>
+  inspect(id: string): Promise<ExecInspectResponse>
+  resize(id: string, size: { width: number; height: number }): Promise<void>
+}
+
+export interface ImageUser {
+  id: string
+  name: string
+  state: string
+}
+
+/** Containers, found again when it is opened; disposing it lets go of them and they run on. */
+export interface ContainerRuntime extends AsyncDisposable {
+  readonly containers: ContainerOperations
+  readonly execs: ExecOperations
+  /** Containers by the ID of their image. */
+  imagesInUse(): Map<string, ImageUser[]>
+  /** The full ID. Throws `not-found`. */
+  resolveId(ref: string): string
+  /** Name by full ID. */
+  names(): Map<string, string>
+  counts(): { total: number; running: number; paused: number; stopped: number }
+  /** Stops all that run, side by side, each with its own or the given time in seconds. They count as running for restart policies. */
+  stopAll(options?: { timeout?: number }): Promise<void>
+}
+
+/** Opens the records in `stateDir` and takes over the containers that run. */
+export async function openContainerRuntime(deps: ContainerRuntimeDependencies, options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
+  const closing = new AbortController()
+  const { machine, cgroupMounts } = findMachine(options.machine)
+  const ctx: Context = {
+    deps,
+    options,
+    machine,
+    cgroupMounts,
+    accounts: new AccountCache(),
+    logger: deps.logger ?? silent,
+    records: new ContainerRecords(join(options.stateDir, 'containers.db')),
+    containers: new ContainerIndex(),
+    locks: new KeyedMutex(),
+    closed: closing.signal,
+  }
+  const execs = new Execs(ctx)
+  const lifecycle = new Lifecycle(ctx, execs)
+  const close = (): void => {
+    closing.abort()
+    for (const container of ctx.containers.all()) letGo(container)
+    ctx.records[Symbol.dispose]()
+  }
+  try {
+    await restoreContainers(ctx, lifecycle)
+  } catch (error) {
+    close()
+    throw error
+  }
+  return {
+    containers: containerOperations(ctx, lifecycle),
+    execs: {
+      create: async (ref, request) => ({ Id: execs.create(ctx.containers.resolve(ref), request) }),
+      start: (id, startOptions) => execs.start(id, startOptions),
+      inspect: async (id) => execs.inspect(id),
+      resize: (id, size) => execs.resize(id, size),
+    },
+    imagesInUse: () => Map.groupBy(ctx.containers.all().map(({ id, name, status, record }) => ({ id, name, state: status, image: record.definition.imageId })), ({ image }) => image),
+    resolveId: (ref) => ctx.containers.resolve(ref).id,
+    names: () => new Map(ctx.containers.all().map(({ id, name }) => [id, name])),
+    counts: () => countsOf(ctx.containers.all()),
+    stopAll: (stopOptions) => stopAll(ctx, lifecycle, stopOptions?.timeout),
+    [Symbol.asyncDispose]: async () => {
+      if (!closing.signal.aborted) close()
+    },
+  }
+}
+
+function containerOperations(ctx: Context, lifecycle: Lifecycle): ContainerOperations {
+  const resolve = (ref: string): Container => ctx.containers.resolve(ref)
+  return {
+    create: (name, request, options) => createContainer(ctx, name, request, options),
+    list: (options) => listContainers(ctx, options),
+    inspect: async (ref, options) => inspectContainer(ctx, resolve(ref), options),
+    start: async (ref) => lifecycle.start(resolve(ref)),
+    stop: async (ref, options) => stopContainer(ctx, lifecycle, resolve(ref), options),
+    restart: async (ref, options) => restartContainer(ctx, lifecycle, resolve(ref), options),
+    kill: async (ref, { signal }) => killContainer(ctx, lifecycle, resolve(ref), ref, signal),
+    pause: async (ref) => pauseContainer(ctx, resolve(ref)),
+    unpause: async (ref) => unpauseContainer(ctx, resolve(ref)),
+    rename: async (ref, name) => renameContainer(ctx, resolve(ref), name),
+    update: async (ref, request) => updateContainer(ctx, resolve(ref), request),
+    async wait(ref, { condition, signal }) {
+      const { result, cancel } = resolve(ref).wait(condition)
+      signal.addEventListener('abort', cancel)
+      return { result: result.finally(() => signal.removeEventListener('abort', cancel)) }
+    },
+    async remove(ref, { force, volumes, link }) {
+      if (link) throw new BerthError('not-implemented', 'LINKS_NOT_SUPPORTED', 'links between containers cannot be removed alone')
+      await lifecycle.remove(resolve(ref), { force, volumes })
+    },
+    prune: (filters) => pruneContainers(ctx, lifecycle, filters),
+    top: async (ref, psArgs) => topContainer(ctx, resolve(ref), psArgs),
+    stats: (ref, options) => statsOf(ctx, resolve(ref), options),
+    resize: async (ref, size) => resizeContainer(ctx, resolve(ref), size),
+    logs: async (ref, options) => readLogs(ctx, resolve(ref), options),
+    attach: async (ref, options) => attachContainer(ctx, resolve(ref), options),
+    async export(ref) {
+      emit(ctx, resolve(ref), 'export')
+      throw new BerthError('not-implemented', 'EXPORT_NOT_SUPPORTED', 'containers cannot be exported yet')
+    },
+  }
+}
+
+/** Nothing of the container is touched: only what this process holds is dropped. */
+function letGo(container: Container): void {
+  clearTimeout(container.pendingRestart?.timer)
+  container.health?.[Symbol.dispose]()
+  container.streams?.end()
+  container.run?.log?.close()
+  for (const exec of container.execs.values()) exec.streams.end()
+}
+
+function countsOf(containers: Container[]): ReturnType<ContainerRuntime['counts']> {
+  const paused = containers.filter(({ state }) => state.status === 'paused').length
+  const running = containers.filter(({ isRunning }) => isRunning).length - paused
+  return { total: containers.length, running, paused, stopped: containers.length - running - paused }
+}
+
+async function stopAll(ctx: Context, lifecycle: Lifecycle, timeout: number | undefined): Promise<void> {
+  await Promise.all(ctx.containers.all().filter(({ isRunning }) => isRunning).map(async (container) => {
+    try {
+      await stopContainer(ctx, lifecycle, container, { timeout, byEngine: true })
+    } catch (error) {
+      if (!isKind(error, 'not-modified')) ctx.logger.error('a container could not be stopped', { container: container.id, error: messageOf(error) })
+    }
+  })) // prettier-ignore
+}
