@@ -1,3 +1,5 @@
+export { LineSplitter, maxEntryBytes } from './line-splitter.ts'
+
 /**
  * The log driver port: what a container runtime asks of whatever keeps the output of containers.
  *
@@ -39,9 +41,9 @@ export interface ReadLogOptions {
   /** Nanoseconds since the epoch; entries before are left out. */
   since?: bigint | undefined
   until?: bigint | undefined
-  /** Only the last N entries; all when absent. */
+  /** Only the last N entries, counted before the other filters, as Docker does; all when absent. */
   tail?: number | undefined
-  /** Goes on with what is written until the log is closed or `signal` aborts. */
+  /** Goes on with what is written until the log is closed or `signal` aborts; both end the iteration without an error. */
   follow?: boolean
   signal?: AbortSignal
 }
@@ -49,8 +51,12 @@ export interface ReadLogOptions {
 export interface Log {
   /** Path to show in inspect, or undefined. */
   readonly path: string | undefined
-  /** Synchronous on purpose, see above. Lines are split at newlines and at 16 KiB. */
+  /**
+   * Synchronous on purpose, see above. An entry is a line, or at most 16 KiB of one; the end of a chunk ends no entry: what has no
+   * newline yet is kept safe, and read once its line is whole. Fails with `conflict` once the log is closed.
+   */
   write(stream: LogStream, chunk: Uint8Array): void
+  /** Also of a closed log. */
   read(options: ReadLogOptions): AsyncIterable<LogEntry>
   /** Flushes a last unfinished line and ends followers. The log can be opened again. */
   close(): void
