@@ -1,0 +1,72 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type RequestTypes, parseRequest } from '@berth/api-types'
+import { BerthError, messageOf } from '@berth/core'
+import type { Query } from './query.ts'
+
+/** Larger than any request's JSON. */
+const maxJson = 8 << 20
+
+/** The body is longer than what is read. Not a BerthError, as no library but this one knows it. */
+export class BodyTooLargeError extends Error {}
+
+/** One request on its way through a handler. */
+export interface Call {
+  request: IncomingMessage
+  response: ServerResponse
+  params: Readonly<Record<string, string>>
+  query: Query
+  /** The minor number of the API version that the client speaks: 51 for 1.51. */
+  version: number
+  /** Aborts when the client is gone. */
+  signal: AbortSignal
+}
+
+export type Handler = (call: Call) => Promise<void>
+
+export interface Route {
+  method: string
+  /** As in the specification, with `{name}` for parts that vary. */
+  path: string
+  handler: Handler
+}
+
+export function json(call: Call, status: number, body: unknown): void {
+  const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
+  call.response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': bytes.length })
+  call.response.end(bytes)
+}
+
+export function noContent(call: Call): void {
+  call.response.writeHead(204).end()
+}
+
+/** The whole body as text. */
+export async function readText(request: IncomingMessage, limit = maxJson): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > limit) throw new BodyTooLargeError()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new BerthError('invalid-argument', 'JSON_INVALID', text.trim() === '' ? 'invalid JSON: got EOF while reading request body' : `invalid JSON: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** The checked JSON body. `optional`: an empty one stands for an empty object. */
+export async function body<Name extends keyof RequestTypes>(call: Call, name: Name, { optional = false } = {}): Promise<RequestTypes[Name]> {
+  const text = await readText(call.request)
+  if (optional && text.trim() === '') return parseRequest(name, {})
+  const type = call.request.headers['content-type']
+  if (type !== undefined && !/^application\/json\b/i.test(type)) {
+    throw new BerthError('invalid-argument', 'CONTENT_TYPE', `unsupported Content-Type header (${type}): must be 'application/json'`)
+  }
+  return parseRequest(name, parseJson(text))
+}

@@ -1,0 +1,49 @@
+import { operations } from '@berth/api-types'
+import { BerthError } from '@berth/core'
+import type { Handler, Route } from './call.ts'
+
+interface CompiledRoute {
+  method: string
+  pattern: RegExp
+  names: string[]
+  handler: Handler
+}
+
+/** Names of images and plugins hold slashes. */
+const withSlashes = /^\/(images|plugins|distribution)\/\{name\}/
+
+function compile({ method, path, handler }: Route): CompiledRoute {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '')
+  const part = withSlashes.test(path) ? '(.+)' : '([^/]+)'
+  return { method, names, handler, pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, part)}$`) }
+}
+
+export type Match = { handler: Handler; params: Record<string, string> } | 'no such path' | 'no such method'
+
+export type Router = (method: string, path: string) => Match
+
+/** Finds the handler of a request. What the API has and no route serves is answered by `unsupported`. */
+export function createRouter(routes: readonly Route[], unsupported: Handler): Router {
+  const served = new Set(routes.map(({ method, path }) => `${method} ${path}`))
+  const rest = operations.filter(({ method, path }) => !served.has(`${method} ${path}`)).map(({ method, path }): Route => ({ method, path, handler: unsupported }))
+  // Fixed paths before those with parts that vary: /images/json is not an image called json.
+  const compiled = [...routes, ...rest].map(compile).toSorted((a, b) => a.names.length - b.names.length)
+  return (method, path) => {
+    let known = false
+    for (const route of compiled) {
+      const match = route.pattern.exec(path)
+      if (!match) continue
+      known = true
+      if (route.method === method) return { handler: route.handler, params: Object.fromEntries(route.names.map((name, index) => [name, decode(match[index + 1] ?? '')])) }
+    }
+    return known ? 'no such method' : 'no such path'
+  }
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new BerthError('invalid-argument', 'PATH_INVALID', 'invalid URL escape in the path')
+  }
+}

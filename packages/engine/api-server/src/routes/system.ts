@@ -1,0 +1,32 @@
+import type { EngineEvent } from '@berth/core'
+import type { SystemBackend } from '../backend.ts'
+import { body, json, type Route } from '../call.ts'
+import { jsonLines } from '../streams.ts'
+
+export function systemRoutes(system: SystemBackend): Route[] {
+  return [
+    { method: 'GET', path: '/version', handler: async (call) => json(call, 200, await system.version()) },
+    { method: 'GET', path: '/info', handler: async (call) => json(call, 200, await system.info()) },
+    { method: 'GET', path: '/system/df', handler: async (call) => json(call, 200, await system.diskUsage()) },
+    { method: 'POST', path: '/auth', handler: async (call) => json(call, 200, await system.auth(await body(call, 'AuthConfig'))) },
+    {
+      method: 'GET',
+      path: '/events',
+      handler: (call) => {
+        const { query, signal } = call
+        return jsonLines(call, messages(system.events({ since: query.time('since'), until: query.time('until'), filters: query.filters(), signal })))
+      },
+    },
+  ]
+}
+
+async function* messages(events: AsyncIterable<EngineEvent>): AsyncIterable<object> {
+  for await (const event of events) yield eventMessage(event)
+}
+
+/** With the members that clients before 1.22 knew, for those that still read them. */
+function eventMessage({ type, action, id, attributes, timeNano }: EngineEvent): object {
+  const legacy = type === 'container' || type === 'image' ? { status: action, id, ...(attributes['image'] ? { from: attributes['image'] } : {}) } : {}
+  return { ...legacy, Type: type, Action: action, Actor: { ID: id, Attributes: attributes }, scope: 'local', time: Number(timeNano / 1_000_000_000n), timeNano: Number(timeNano) }
+}
+

@@ -1,0 +1,14 @@
+import { BerthError } from '@berth/core'
+import { type Call, json } from '../call.ts'
+
+const clusterAreas = ['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs']
+
+/** Answers what the API has and this engine does not: a machine that is in no swarm, without plugins, and so on. */
+export async function unsupported(call: Call): Promise<void> {
+  const [, area = ''] = /^(?:\/v\d+\.\d+)?\/(\w+)/.exec(call.request.url ?? '') ?? []
+  if (clusterAreas.includes(area)) {
+    throw new BerthError('unavailable', 'NO_SWARM', 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.')
+  }
+  if (call.request.method === 'GET' && /\/plugins$/.test(call.request.url?.split('?')[0] ?? '')) return json(call, 200, [])
+  throw new BerthError('not-implemented', 'NOT_IMPLEMENTED', `${call.request.method} ${call.request.url?.split('?')[0]} is not supported by Berth yet`)
+}

@@ -1,0 +1,170 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, ServerResponse as Response } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { apiVersion, minApiVersion } from '@berth/api-types'
+import { BerthError, isErrno, kindOf, type Logger, messageOf, silent } from '@berth/core'
+import type { Backend } from './backend.ts'
+import { BodyTooLargeError, type Call, json, type Route } from './call.ts'
+import { upgrades } from './hijack.ts'
+import { statusOf } from './http-status.ts'
+import { Query } from './query.ts'
+import { createRouter } from './router.ts'
+import { containerStreamRoutes } from './routes/container-streams.ts'
+import { containerRoutes } from './routes/containers.ts'
+import { execRoutes } from './routes/execs.ts'
+import { imageRoutes } from './routes/images.ts'
+import { networkRoutes } from './routes/networks.ts'
+import { systemRoutes } from './routes/system.ts'
+import { unsupported } from './routes/unsupported.ts'
+import { volumeRoutes } from './routes/volumes.ts'
+
+export interface ApiServerOptions {
+  backend: Backend
+  /** Shown in the `Server` header. */
+  version?: string
+  logger?: Logger
+}
+
+export type ListenAddress = { path: string; mode?: number; gid?: number | undefined } | { host: string; port: number }
+
+const hijackPaths = /\/(containers\/[^/]+\/attach|exec\/[^/]+\/start)$/
+const minor = (version: string): number => Number(version.split('.')[1])
+
+/** Serves the Engine API over HTTP. Disposing ends every connection. */
+export class ApiServer implements AsyncDisposable {
+  readonly #servers: { server: Server; path: string | undefined }[] = []
+  readonly #sockets = new Set<Socket>()
+  readonly #routes: ReturnType<typeof createRouter>
+  readonly #headers: Record<string, string>
+  readonly #logger: Logger
+
+  constructor({ backend, version = '0.1.0', logger = silent }: ApiServerOptions) {
+    this.#logger = logger
+    this.#headers = { 'Api-Version': apiVersion, 'Docker-Experimental': 'false', Ostype: 'linux', Server: `Berth/${version} (linux)` }
+    const headers = (): Record<string, string> => this.#headers
+    const routes: Route[] = [
+      ...(['GET', 'HEAD'] as const).map((method): Route => ({ method, path: '/_ping', handler: ping })),
+      ...systemRoutes(backend.system),
+      ...containerRoutes(backend.containers),
+      ...containerStreamRoutes(backend.containers, headers),
+      ...execRoutes(backend.execs, headers),
+      ...imageRoutes(backend.images),
+      ...networkRoutes(backend.networks),
+      ...volumeRoutes(backend.volumes),
+    ]
+    this.#routes = createRouter(routes, unsupported)
+  }
+
+  /** Begins to listen; several addresses may be served. Gives the port, where there is one. Throws `conflict` when the address is in use. */
+  async listen(address: ListenAddress): Promise<number | undefined> {
+    const server = createServer({
+      maxHeaderSize: 32 << 10,
+      requestTimeout: 0, // an image may take long to send
+      keepAliveTimeout: 300_000,
+      shouldUpgradeCallback: ({ url = '' }) => hijackPaths.test(url.split('?')[0] ?? ''),
+    })
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
+    server.on('request', (request, response) => void this.#serve(request, response))
+    server.on('upgrade', (request, socket, head) => {
+      upgrades.set(request, { socket, head })
+      // What is answered instead of an upgrade, an error mostly, goes over the same socket as a usual response.
+      const response = new Response(request)
+      response.assignSocket(socket as Socket)
+      response.shouldKeepAlive = false
+      response.once('finish', () => socket.end())
+      void this.#serve(request, response)
+    })
+    if ('path' in address) await removeDeadSocket(address.path)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause: NodeJS.ErrnoException) => {
+        reject(isErrno(cause, 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL') ? new BerthError('conflict', 'LISTEN_FAILED', `cannot listen: ${cause.message}`, { cause }) : cause)
+      })
+      server.listen('path' in address ? address.path : { host: address.host, port: address.port }, resolve)
+    })
+    if ('path' in address) {
+      chmodSync(address.path, address.mode ?? 0o660)
+      chownSync(address.path, 0, address.gid ?? 0)
+    }
+    this.#servers.push({ server, path: 'path' in address ? address.path : undefined })
+    const bound = server.address()
+    return bound !== null && typeof bound === 'object' ? bound.port : undefined
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const abort = new AbortController()
+    response.once('close', () => abort.abort(new BerthError('cancelled', 'CLIENT_GONE', 'the client is gone')))
+    response.on('error', () => {}) // a client that is gone is no error of ours
+    for (const [name, value] of Object.entries(this.#headers)) response.setHeader(name, value)
+    const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s)
+    const call: Call = { request, response, params: {}, query: new Query(search), version: minor(apiVersion), signal: abort.signal }
+    try {
+      const [, version, rest = path] = /^\/v(\d+\.\d+)(\/.*)$/.exec(path) ?? []
+      if (version !== undefined) call.version = checkVersion(version)
+      const match = this.#routes(request.method ?? 'GET', rest)
+      if (match === 'no such path') return json(call, 404, { message: 'page not found' })
+      if (match === 'no such method') return json(call, 405, { message: 'method not allowed' })
+      this.#logger.debug('request', { method: request.method, path })
+      await match.handler({ ...call, params: match.params })
+    } catch (error) {
+      this.#fail(call, error)
+    }
+  }
+
+  #fail(call: Call, error: unknown): void {
+    const { request, response } = call
+    const status = error instanceof BodyTooLargeError ? 413 : statusOf(error)
+    if (status === 500 && !call.signal.aborted) {
+      this.#logger.error('a request failed', { method: request.method, path: request.url?.split('?')[0], error, stack: error instanceof Error && kindOf(error) === 'internal' ? error.stack : undefined })
+    }
+    if (response.headersSent || response.destroyed) {
+      response.destroy()
+      upgrades.get(request)?.socket.destroy()
+      return
+    }
+    if (!request.complete && !upgrades.has(request)) response.shouldKeepAlive = false // the rest of the body is not waited for
+    if (status === 304) response.writeHead(304).end()
+    else json(call, status, { message: status === 413 ? 'the request is too large' : messageOf(error) })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#servers.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve())))
+    for (const socket of this.#sockets) socket.destroy()
+    await Promise.all(closed)
+    for (const { path } of this.#servers) if (path) rmSync(path, { force: true })
+  }
+}
+
+async function ping(call: Call): Promise<void> {
+  const headers = { 'Content-Type': 'text/plain; charset=utf-8', 'Cache-Control': 'no-cache, no-store, must-revalidate', Pragma: 'no-cache', 'Builder-Version': '1', Swarm: 'inactive' }
+  call.response.writeHead(200, { ...headers, 'Content-Length': 2 })
+  call.response.end(call.request.method === 'HEAD' ? undefined : 'OK')
+}
+
+function checkVersion(version: string): number {
+  const [major = 0, number = 0] = version.split('.').map(Number)
+  const refuse = (text: string): BerthError => new BerthError('invalid-argument', 'API_VERSION', `client version ${version} is too ${text}`)
+  if (major > 1 || (major === 1 && number > minor(apiVersion))) throw refuse(`new. Maximum supported API version is ${apiVersion}`)
+  if (major < 1 || number < minor(minApiVersion)) throw refuse(`old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`)
+  return number
+}
+
+/** A socket that nobody answers on was left by a process that was killed. */
+async function removeDeadSocket(path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 })
+  if (!existsSync(path)) return
+  if (!statSync(path).isSocket()) throw new BerthError('conflict', 'LISTEN_FAILED', `cannot listen: ${path} is there and is not a socket`)
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect(path)
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+  if (alive) throw new BerthError('conflict', 'LISTEN_FAILED', `cannot listen: another program listens on ${path}`)
+  rmSync(path)
+}

@@ -1,0 +1,77 @@
+import { once } from 'node:events'
+import type { Readable, Writable } from 'node:stream'
+import { messageOf } from '@berth/core'
+import type { Call } from './call.ts'
+
+const streamNumbers = { stdin: 0, stdout: 1, stderr: 2 } as const
+
+/** The eight bytes before a piece of output on a stream that carries several. @see Docker Engine API, ContainerAttach, Stream format */
+function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer {
+  const header = Buffer.alloc(8)
+  header[0] = streamNumbers[stream]
+  header.writeUInt32BE(length, 4)
+  return header
+}
+
+/** Writes output, framed or raw; false when the receiver wants a pause. */
+export function writeOutput(target: Writable, stream: 'stdout' | 'stderr', data: Uint8Array, raw: boolean): boolean {
+  if (raw) return target.write(data)
+  target.cork()
+  target.write(frameHeader(stream, data.length))
+  const ready = target.write(data)
+  target.uncork()
+  return ready
+}
+
+/** Sends a source's data on as it comes, as fast as the target takes it. Settles when the source has ended, or either is gone. */
+export function forward(source: Readable, target: Writable, stream: 'stdout' | 'stderr', raw: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const resume = (): void => void source.resume()
+    const finish = (): void => {
+      target.off('drain', resume)
+      resolve()
+    }
+    source.on('data', (chunk: Buffer) => {
+      if (!writeOutput(target, stream, chunk, raw)) source.pause()
+    })
+    target.on('drain', resume)
+    source.once('close', finish)
+    source.once('end', finish)
+    source.once('error', finish)
+    target.once('close', finish)
+  })
+}
+
+async function write(call: Call, data: string | Uint8Array): Promise<void> {
+  if (!call.response.write(data)) await once(call.response, 'drain', { signal: call.signal })
+}
+
+/** Answers 200 at once, then each value as a line of JSON as it comes. */
+export async function jsonLines(call: Call, values: AsyncIterable<unknown>): Promise<void> {
+  call.response.writeHead(200, { 'Content-Type': 'application/json' })
+  call.response.flushHeaders()
+  for await (const value of values) await write(call, `${JSON.stringify(value)}\n`)
+  call.response.end()
+}
+
+/** As {@link jsonLines}, but what fails before the first value is an error of its own, and what fails later a last line. */
+export async function progressLines(call: Call, values: AsyncIterable<unknown>): Promise<void> {
+  const iterator = values[Symbol.asyncIterator]()
+  let next = await iterator.next()
+  call.response.writeHead(200, { 'Content-Type': 'application/json' })
+  try {
+    for (; !next.done; next = await iterator.next()) await write(call, `${JSON.stringify(next.value)}\r\n`)
+  } catch (error) {
+    await iterator.return?.(undefined)
+    if (!call.response.writable) return
+    call.response.write(`${JSON.stringify({ errorDetail: { message: messageOf(error) }, error: messageOf(error) })}\r\n`)
+  }
+  call.response.end()
+}
+
+/** Answers with bytes as they come. */
+export async function bytes(call: Call, type: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  call.response.writeHead(200, { 'Content-Type': type })
+  for await (const chunk of chunks) await write(call, chunk)
+  call.response.end()
+}
