@@ -82,7 +82,7 @@ function hasLabel(labels: Record<string, string>, wanted: string): boolean {
 }
 
 /** A pattern is for the whole familiar name or for its repository alone. */
-function matchesName(pattern: RegExp, name: string): boolean {
+function matchesName(matches: (text: string) => boolean, name: string): boolean {
   const reference = parseReference(name)
-  return pattern.test(familiarReference(reference)) || pattern.test(familiarRepository(reference))
+  return matches(familiarReference(reference)) || matches(familiarRepository(reference))
 }

@@ -28,7 +28,7 @@ import { Limiter } from './limiter.ts'
 import { writeLeased } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import type { LayerRecord } from './records.ts'
-import { readConfig, storedName } from './resolve.ts'
+import { storedName } from './resolve.ts'
 import { emitImage, type Store } from './store.ts'
 
 const parallelDownloads = 3

@@ -1,4 +1,4 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { newId, openRecords, transact } from '@berth/core'
 
 const migrations = [
@@ -69,7 +69,7 @@ export interface LayerRecord {
 
 export type LeaseKind = 'blob' | 'layer'
 
-type Row = Record<string, unknown>
+type Row = Record<string, SQLOutputValue>
 
 /** Images, their layers, their names and the leases of work in progress. Every method is one transaction. */
 export class ImageRecords implements Disposable {
