@@ -10,19 +10,20 @@ export class LineSplitter {
 
   /** Whole entries of a chunk as one run of bytes, if none of its lines is too long; undefined else. Faster than `split`. */
   takeLines(chunk: Uint8Array): Buffer | undefined {
-    const end = chunk.lastIndexOf(newline) + 1
-    if (end === 0 || this.pending.length || chunk.length - end >= maxEntryBytes) return undefined
+    const bytes = this.#withPending(chunk)
+    const end = bytes.lastIndexOf(newline) + 1
+    if (end === 0 || bytes.length - end >= maxEntryBytes) return undefined
     for (let start = 0; start < end; ) {
-      const next = chunk.indexOf(newline, start) + 1
+      const next = bytes.indexOf(newline, start) + 1
       if (next - start > maxEntryBytes) return undefined
       start = next
     }
-    this.pending = Buffer.from(chunk.subarray(end))
-    return Buffer.from(chunk.buffer, chunk.byteOffset, end)
+    this.pending = Buffer.from(bytes.subarray(end))
+    return bytes.subarray(0, end)
   }
 
   split(chunk: Uint8Array): Buffer[] {
-    const bytes = this.pending.length ? Buffer.concat([this.pending, chunk]) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
+    const bytes = this.#withPending(chunk)
     const entries: Buffer[] = []
     let start = 0
     for (;;) {
@@ -47,6 +48,10 @@ export class LineSplitter {
     const rest = this.pending
     this.pending = Buffer.alloc(0)
     return rest
+  }
+
+  #withPending(chunk: Uint8Array): Buffer {
+    return this.pending.length ? Buffer.concat([this.pending, chunk]) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
   }
 }
 

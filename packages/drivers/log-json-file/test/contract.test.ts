@@ -1,0 +1,19 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describeLogDriver } from '@berth/log-driver/contract'
+import { jsonFileLogDriver } from '../src/index.ts'
+
+for (const options of [{}, { 'max-size': '1m', 'max-file': '3' }, { 'max-size': '150', 'max-file': '20' }]) {
+  describeLogDriver(`json-file ${JSON.stringify(options)}`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'berth-json-file-'))
+    return {
+      driver: jsonFileLogDriver(),
+      container: { id: 'c1', name: 'one', directory },
+      options,
+      async [Symbol.asyncDispose]() {
+        rmSync(directory, { recursive: true })
+      },
+    }
+  })
+}
