@@ -1,12 +1,12 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BerthError } from '@berth/core'
-import { digestOf } from '@berth/oci'
+import { chainIds, digestOf } from '@berth/oci'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { hex, publish, StoreHarness } from './harness.ts'
+import { publishTwoLayers } from './two-layers.ts'
 
 const busybox = 'registry.test/busybox'
 const empty = { content: [], ingest: [], snapshots: [] }
@@ -201,5 +201,36 @@ describe('storage that', () => {
     await harness.pull(busybox)
     await truncate(join(harness.root, 'content/sha256', hex(id)), 3)
     await expect(harness.store.inspect(busybox)).rejects.toMatchObject({ kind: 'data-loss' })
+  })
+})
+
+describe('after kill -9 in the middle of a pull', () => {
+  it('nothing is left but what the next pull goes on from', async () => {
+    const { layers, id, config } = publishTwoLayers(harness.registry)
+    await harness.store[Symbol.asyncDispose]()
+    const child = fork(new URL('./killed-pull.ts', import.meta.url), [harness.root], { execArgv: ['--conditions=@berth/source'] })
+    const partial = join(harness.root, 'ingest', `sha256-${hex(layers[1]!.blob)}`)
+    await once(child, 'message')
+    while (!((await stat(partial).catch(() => undefined))?.size ?? 0)) await new Promise((resolve) => setImmediate(resolve))
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+
+    // The storage of the killed process, which outlives it: the layer that was unpacked, and somebody else's.
+    const lower = { path: join(harness.root, 'content/sha256', hex(layers[0]!.blob)), compression: 'gzip' as const, diffId: layers[0]!.diffId }
+    await harness.snapshotter.apply(chainIds(config.rootfs.diff_ids)[0]!, lower)
+    await harness.snapshotter.apply('of-somebody-else', lower)
+
+    await harness.open()
+    expect(harness.store.count()).toBe(0)
+    const { content, ingest, snapshots } = await harness.contents()
+    expect(content).toEqual([])
+    expect(snapshots).toEqual(['of-somebody-else'])
+    expect(ingest).toEqual([id, ...layers.map(({ blob }) => blob)].map((digest) => `sha256-${hex(digest)}`).toSorted())
+
+    const { size } = await stat(partial)
+    await harness.pull('registry.test/two')
+    expect(harness.registry.reads).toEqual([`${layers[1]!.blob}+${size}`])
+    expect((await harness.contents()).ingest).toEqual([])
+    expect(Object.keys(harness.snapshotter.read((await harness.store.resolve('registry.test/two')).chainId!))).toEqual(['small', 'large'])
   })
 })
