@@ -34,13 +34,11 @@ function accountsBelow(directory: string): AccountFiles {
   }
 }
 
-/** The account files that a running process sees. */
-export function accountsOfProcess(pid: number): AccountFiles {
+function accountsOfProcess(pid: number): AccountFiles {
   return accountsBelow(`/proc/${pid}/root`)
 }
 
-/** The account files of a root file system, which is mounted for a moment below `directory`. */
-export function accountsOfMounts(mounts: readonly Mount[], directory: string): AccountFiles {
+function accountsOfMounts(mounts: readonly Mount[], directory: string): AccountFiles {
   const target = join(directory, 'accounts')
   mkdirSync(target, { recursive: true, mode: 0o700 })
   let made = 0
@@ -56,6 +54,17 @@ export function accountsOfMounts(mounts: readonly Mount[], directory: string): A
     rmdirSync(target)
   }
 }
+
+/** Where the account files of a container are read. */
+export interface AccountReader {
+  /** Of a root file system; `directory` is there to mount it in. */
+  ofMounts(mounts: readonly Mount[], directory: string): AccountFiles
+  /** As a running process sees them. */
+  ofProcess(pid: number): AccountFiles
+}
+
+/** Reads them through the kernel, which follows no link out of the container. */
+export const kernelAccounts: AccountReader = { ofMounts: accountsOfMounts, ofProcess: accountsOfProcess }
 
 /** Accounts by image: they hold for containers that have not changed their files yet. */
 export class AccountCache {

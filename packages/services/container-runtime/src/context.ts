@@ -1,14 +1,13 @@
 import { join } from 'node:path'
 import { type KeyedMutex, type Logger, nowNano } from '@berth/core'
 import type { HostConfig } from '@berth/api-types'
-import type { AccountCache } from './accounts.ts'
+import type { AccountCache, AccountReader } from './accounts.ts'
 import type { CgroupDirectories } from './cgroup-stats.ts'
 import type { Container } from './container.ts'
 import type { ContainerIndex } from './container-index.ts'
 import type { ContainerRuntimeDependencies } from './dependencies.ts'
 import type { ContainerRecords } from './records.ts'
-import type { Mount } from '@berth/snapshotter'
-import type { AccountFiles, MachineFeatures } from './spec/index.ts'
+import type { MachineFeatures } from './spec/index.ts'
 
 export interface ContainerRuntimeOptions {
   /** Directory of the records, logs and files of containers; made when missing. */
@@ -17,8 +16,8 @@ export interface ContainerRuntimeOptions {
   execDir: string
   /** Found out when absent. */
   machine?: Partial<MachineFeatures>
-  /** Reads the account files of a root file system; by mounting it when absent. For snapshotters whose mounts mount nothing. */
-  readAccounts?: (rootfs: readonly Mount[]) => AccountFiles
+  /** How account files are read; through the kernel when absent. Fakes, whose mounts mount nothing, bring their own. */
+  accounts?: AccountReader
   /** What a container gets that does not say. */
   defaults?: Pick<HostConfig, 'LogConfig' | 'Init' | 'ShmSize' | 'CgroupParent' | 'Ulimits'>
 }

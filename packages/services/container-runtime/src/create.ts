@@ -31,7 +31,9 @@ function planHost(ctx: Context, given: HostConfig): HostConfig {
     if (typeof mode === 'string' && mode.startsWith('container:')) host[field] = `container:${ctx.containers.resolve(mode.slice('container:'.length)).id}`
   }
   host.RestartPolicy = { Name: host.RestartPolicy?.Name || 'no', MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0 }
-  host.LogConfig = { Type: host.LogConfig?.Type || (ctx.options.defaults?.LogConfig?.Type ?? ctx.deps.logDrivers.keys().next().value ?? 'none'), Config: host.LogConfig?.Config ?? {} }
+  const logDriver = ctx.options.defaults?.LogConfig?.Type ?? ctx.deps.logDrivers.keys().next().value ?? 'none'
+  // A driver may have any name.
+  host.LogConfig = { Type: host.LogConfig?.Type || (logDriver as NonNullable<HostConfig['LogConfig']>['Type']), Config: host.LogConfig?.Config ?? {} }
   host.ShmSize ||= 64 * 1024 * 1024
   host.Runtime ||= ctx.deps.runtimes.keys().next().value ?? ''
   host.IpcMode ||= 'private'

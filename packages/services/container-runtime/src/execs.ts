@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { ExecConfig, ExecInspectResponse } from '@berth/api-types'
 import { BerthError, messageOf, newId } from '@berth/core'
 import type { RuntimeProcess } from '@berth/oci-runtime'
-import { accountsOfProcess } from './accounts.ts'
+import { kernelAccounts } from './accounts.ts'
 import type { Container } from './container.ts'
 import { bundleOf, type Context, emit } from './context.ts'
 import { DetachKeys } from './detach-keys.ts'
@@ -199,7 +199,7 @@ export class Execs {
     const { host } = container.record.definition
     const { process: base } = JSON.parse(await readFile(join(bundleOf(this.#ctx, container.id), 'config.json'), 'utf8')) as OciSpec
     const { uid, gid, additionalGids = [] } = base.user
-    const user = config.User ? resolveUser(config.User, accountsOfProcess(container.state.pid), host.GroupAdd ?? []) : { uid, gid, additionalGids }
+    const user = config.User ? resolveUser(config.User, (this.#ctx.options.accounts ?? kernelAccounts).ofProcess(container.state.pid), host.GroupAdd ?? []) : { uid, gid, additionalGids }
     if (config.WorkingDir && !config.WorkingDir.startsWith('/')) {
       throw new BerthError('invalid-argument', 'EXEC_WORKDIR_INVALID', `${execErrorPrefix}chdir to cwd ("${config.WorkingDir}") set in config.json failed: no such file or directory: unknown`)
     }

@@ -1,4 +1,4 @@
-import type { Health, HealthConfig } from '@berth/api-types'
+import type { Health as ApiHealth, HealthConfig } from '@berth/api-types'
 import { formatNano, messageOf, nowNano } from '@berth/core'
 
 export interface ProbeResult {
@@ -13,6 +13,8 @@ export interface HealthMonitorOptions {
   shell: readonly string[]
   onStatus(status: string): void
 }
+
+type Health = NonNullable<ApiHealth>
 
 const second = 1000
 const outputLimit = 4096

@@ -6,6 +6,7 @@
  * const { Id } = await runtime.containers.create('web', { Image: 'busybox', Cmd: ['true'] }, {})
  * await runtime.containers.start(Id)
  */
+export type { AccountReader } from './accounts.ts'
 export type { AttachOptions } from './attach.ts'
 export type { WaitCondition, WaitResult } from './container.ts'
 export type { ContainerRuntimeOptions } from './context.ts'

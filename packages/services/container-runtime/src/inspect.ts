@@ -1,8 +1,10 @@
 import { join } from 'node:path'
-import type { ContainerInspectResponse, ContainerState as ApiState } from '@berth/api-types'
+import type { ContainerInspectResponse, ContainerState } from '@berth/api-types'
 import type { Container } from './container.ts'
 import { type Context, stateDirOf } from './context.ts'
 import { openLog } from './log-driver.ts'
+
+type ApiState = NonNullable<ContainerState>
 
 /** A container's state in the words of the Engine API. */
 export function stateOf(container: Container): ApiState {

@@ -60,7 +60,7 @@ export class Lifecycle {
     state.pid = task.pid
     this.#ctx.records.saveState(container.record)
     this.#execs.adopt(container, task.execs())
-    this.#follow(container, task, log)
+    this.#follow(container, this.#runOf(container, task, log))
   }
 
   /** Cancels a start that the restart policy has put off. Whether there was one. */
@@ -151,11 +151,12 @@ export class Lifecycle {
     state.status = 'starting'
     records.saveState(record)
     try {
-      const { task, log } = await makeTask(this.#ctx, container)
+      const run = await this.#begin(container)
+      const { task } = run
       Object.assign(state, { status: 'running', pid: task.pid, exitCode: 0, error: '', oomKilled: false, startedAt: formatNano(nowNano()) })
       records.saveState(record)
       emit(this.#ctx, container, 'start')
-      this.#follow(container, task, log)
+      this.#follow(container, run)
     } catch (error) {
       const failure = startError(error, createErrorPrefix)
       await this.#giveBack(container)
@@ -168,12 +169,29 @@ export class Lifecycle {
     }
   }
 
-  #follow(container: Container, task: Task, log: Run['log']): void {
-    const run: Run = { task, log, oomKilled: container.state.oomKilled, ended: Promise.resolve() }
+  async #begin(container: Container): Promise<Run> {
+    const { task, log } = await makeTask(this.#ctx, container)
+    const run = this.#runOf(container, task, log)
+    try {
+      await task.start()
+      return run
+    } catch (error) {
+      await task.delete().catch(() => {})
+      log?.close()
+      throw error
+    }
+  }
+
+  #runOf(container: Container, task: Task, log: Run['log']): Run {
+    const run: Run = { task, log, oomKilled: false, ended: Promise.resolve() }
     task.onOom(() => {
       run.oomKilled = true
       emit(this.#ctx, container, 'oom')
     })
+    return run
+  }
+
+  #follow(container: Container, run: Run): void {
     container.run = run
     run.ended = this.#watch(container, run)
     const { Healthcheck, Shell } = container.record.definition.config
@@ -226,7 +244,7 @@ export class Lifecycle {
       status: isRestarting ? 'restarting' : 'exited',
       pid: 0,
       exitCode: exit.status,
-      oomKilled: run.oomKilled,
+      oomKilled: run.oomKilled || state.oomKilled,
       finishedAt: formatNano(BigInt(exit.at.getTime()) * 1_000_000n),
     })
     records.saveState(record)

@@ -5,7 +5,7 @@ import { BerthError } from '@berth/core'
 import type { Log } from '@berth/log-driver'
 import type { Task } from '@berth/oci-runtime'
 import type { Mount } from '@berth/snapshotter'
-import { accountsOfMounts } from './accounts.ts'
+import { kernelAccounts } from './accounts.ts'
 import type { Container } from './container.ts'
 import { outputOf } from './container-streams.ts'
 import { bundleOf, type Context, stateDirOf, together } from './context.ts'
@@ -30,12 +30,12 @@ function joinedNamespaces({ containers }: Context, host: HostConfig): NonNullabl
 /** Who the container runs as. A container that never ran has its image's account files. */
 function userOf(ctx: Context, container: Container, rootfs: readonly Mount[]): ResolvedUser {
   const { config, host, imageId } = container.record.definition
-  const read = (): AccountFiles => ctx.options.readAccounts?.(rootfs) ?? accountsOfMounts(rootfs, bundleOf(ctx, container.id))
+  const read = (): AccountFiles => (ctx.options.accounts ?? kernelAccounts).ofMounts(rootfs, bundleOf(ctx, container.id))
   const accounts = container.state.startedAt === zeroTime ? ctx.accounts.get(imageId, read) : read()
   return resolveUser(config.User ?? '', accounts, host.GroupAdd ?? [])
 }
 
-/** Makes and starts a container's task. When it fails, the network and the volumes may be attached still. */
+/** Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still. */
 export async function makeTask(ctx: Context, container: Container): Promise<{ task: Task; log: Log | undefined }> {
   const { id } = container
   const { config, host, runtime: runtimeName } = container.record.definition
@@ -63,7 +63,6 @@ export async function makeTask(ctx: Context, container: Container): Promise<{ ta
   try {
     task = await runtime.create({ id, bundle, rootfs, stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
     streams.connect(task)
-    await task.start()
     return { task, log }
   } catch (error) {
     await task?.delete().catch(() => {})

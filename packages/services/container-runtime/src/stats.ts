@@ -63,7 +63,7 @@ function nothing(container: Container): ContainerStatsResponse {
       io_service_bytes_recursive: null, io_serviced_recursive: null, io_queue_recursive: null, io_service_time_recursive: null,
       io_wait_time_recursive: null, io_merged_recursive: null, io_time_recursive: null, sectors_recursive: null,
     },
-  } as ContainerStatsResponse // prettier-ignore
+  } as unknown as ContainerStatsResponse // prettier-ignore
 }
 
 /** One sample, or one a second until the container is gone or `signal` aborts; each carries the processor times of the one before. */

@@ -48,10 +48,17 @@ class ClientOutput extends Readable {
   held: Uint8Array[] | undefined
   #ended = false
   readonly #onDemand: () => void
+  /** Settles when everything was taken, or nobody takes it any more. */
+  readonly taken: Promise<void>
+  readonly #settleTaken: () => void
 
   constructor(onDemand: () => void) {
     super({ highWaterMark: clientBuffer })
     this.#onDemand = onDemand
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.taken = promise
+    this.#settleTaken = resolve
+    this.once('close', resolve)
   }
 
   deliver(chunk: Uint8Array): void {
@@ -65,14 +72,19 @@ class ClientOutput extends Readable {
     const held = this.held ?? []
     this.held = undefined
     for (const chunk of [...replayed, ...held]) this.deliver(chunk)
-    if (this.#ended) this.push(null)
+    if (this.#ended) this.#close()
     this.#onDemand()
   }
 
   finish(): void {
     if (this.#ended) return
     this.#ended = true
-    if (!this.held) this.push(null)
+    if (!this.held) this.#close()
+  }
+
+  #close(): void {
+    this.push(null)
+    if (this.readableLength === 0) this.#settleTaken()
   }
 
   get blocks(): boolean {
@@ -159,7 +171,6 @@ export class ProcessStreams {
     const stdout = output('stdout', options.stdout)
     const stderr = output('stderr', options.stderr)
     const outputs = [stdout, stderr].filter((client) => client !== undefined)
-    let openOutputs = outputs.length
     const detach = (): void => {
       this.#inputOnly.delete(detach)
       this.#clients.stdout.delete(stdout as ClientOutput)
@@ -167,15 +178,10 @@ export class ProcessStreams {
       for (const client of outputs) client.finish()
       this.#pace('stdout')
       this.#pace('stderr')
-      done.resolve()
+      void Promise.all(outputs.map(({ taken }) => taken)).then(() => done.resolve())
     }
-    for (const client of outputs) {
-      client.once('close', () => {
-        openOutputs--
-        if (openOutputs === 0) detach()
-      })
-      client.on('error', () => {})
-    }
+    for (const client of outputs) client.on('error', () => {})
+    if (outputs.length > 0) void Promise.all(outputs.map(({ taken }) => taken)).then(detach)
     if (outputs.length === 0) this.#inputOnly.add(detach)
     const stdin = options.stdin ? this.#input(options, detach) : undefined
     if (this.#isFinished) detach()

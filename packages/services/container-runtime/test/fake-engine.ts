@@ -37,6 +37,8 @@ const programs: Record<string, MemoryProgram> = {
   },
 }
 
+const accounts = { passwd: 'root:x:0:0::/:/bin/sh\nweb:x:33:34::/:/bin/sh\n', group: 'web:x:34:\n' }
+
 interface KeptLog {
   entries: LogEntry[]
   waiting: Set<() => void>
@@ -176,7 +178,7 @@ export async function fakeEngine(imageConfig: object = {}): Promise<FakeEngine> 
       stateDir: join(directory, 'state'),
       execDir: join(directory, 'exec'),
       machine: { cgroups: 1, swap: true },
-      readAccounts: () => ({ passwd: 'root:x:0:0::/:/bin/sh\nweb:x:33:34::/:/bin/sh\n', group: 'web:x:34:\n' }),
+      accounts: { ofMounts: () => accounts, ofProcess: () => accounts },
     })
   const engine: FakeEngine = {
     runtime: await open(),
