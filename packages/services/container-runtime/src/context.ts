@@ -62,8 +62,8 @@ export function emit({ deps }: Context, container: Container, action: string, at
 
 /** The values of work done side by side; all of it has ended when one failure is thrown. */
 export async function together<T extends readonly unknown[]>(work: readonly [...{ [K in keyof T]: Promise<T[K]> }]): Promise<T> {
-  const results = await Promise.allSettled(work)
+  const results = await Promise.allSettled(work as readonly Promise<unknown>[])
   const failure = results.find((result) => result.status === 'rejected')
-  if (failure) throw (failure as PromiseRejectedResult).reason
+  if (failure) throw failure.reason
   return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as unknown as T
 }

@@ -280,8 +280,7 @@ export class Lifecycle {
     const { deps, logger } = this.#ctx
     const { id } = container
     const results = await Promise.allSettled([
-      // Volumes can be unmounted when the task's own mounts are gone.
-      this.#takeDown(id, task).finally(() => deps.volumes.detach(id)),
+      this.#takeDown(id, task),
       deps.networks.detach(id),
     ])
     for (const result of results) {
@@ -290,7 +289,12 @@ export class Lifecycle {
   }
 
   async #takeDown(id: string, task: Task | undefined): Promise<void> {
-    await task?.delete()
-    removeBundle(bundleOf(this.#ctx, id))
+    try {
+      await task?.delete()
+      removeBundle(bundleOf(this.#ctx, id))
+    } finally {
+      // Volumes can be unmounted when the task's own mounts are gone.
+      await this.#ctx.deps.volumes.detach(id)
+    }
   }
 }

@@ -227,7 +227,7 @@ export class ProcessStreams {
     clearTimeout(this.#linger)
     this.#isFinished = true
     for (const client of [...this.#clients.stdout, ...this.#clients.stderr]) client.finish()
-    for (const detach of [...this.#inputOnly]) detach()
+    for (const detach of this.#inputOnly) detach()
     this.#drained.resolve()
   }
 
@@ -263,26 +263,31 @@ export class ProcessStreams {
         process.once('drain', proceed).once('close', proceed).once('error', proceed)
       })
     }
+    const typed = async (chunk: Uint8Array): Promise<void> => {
+      const { bytes, detached } = keys ? keys.feed(chunk) : { bytes: chunk, detached: false }
+      await forward(bytes)
+      if (!detached) return
+      options.onDetachKeys?.()
+      detach()
+    }
+    const ended = async (): Promise<void> => {
+      const process = await target
+      if (options.closesStdin && !this.#tty) process?.end()
+      else detach()
+    }
     const stdin = new Writable({
       highWaterMark: 256 * 1024,
-      write: (chunk: Uint8Array, _encoding, callback) => {
-        const { bytes, detached } = keys ? keys.feed(chunk) : { bytes: chunk, detached: false }
-        forward(bytes).then(() => {
-          if (detached) {
-            options.onDetachKeys?.()
-            detach()
-          }
-          callback()
-        }, callback)
-      },
-      final: (callback) => {
-        target.then((process) => {
-          if (options.closesStdin && !this.#tty) process?.end()
-          else detach()
-          callback()
-        }, callback)
-      },
+      write: (chunk: Uint8Array, _encoding, callback) => settle(typed(chunk), callback),
+      final: (callback) => settle(ended(), callback),
     })
     return stdin.on('error', () => {})
   }
+}
+
+/** Tells a callback how a promise went. */
+function settle(work: Promise<void>, callback: (error?: Error | null) => void): void {
+  void work.then(
+    () => process.nextTick(callback),
+    (error: unknown) => process.nextTick(callback, error),
+  )
 }

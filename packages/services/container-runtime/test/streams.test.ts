@@ -55,8 +55,8 @@ describe('attach', () => {
     gone.detach()
     await gone.done
     staying.stdin?.write('still')
-    const iterator = (staying.stdout ?? [])[Symbol.asyncIterator]() as AsyncIterator<Buffer>
-    expect(String((await iterator.next()).value)).toBe('still')
+    const output = staying.stdout?.iterator({ destroyOnReturn: false })
+    expect(String((await output?.next())?.value)).toBe('still')
     await engine.runtime.containers.remove('c1', forced)
     await staying.done
   })
@@ -67,7 +67,7 @@ describe('attach', () => {
     const attachment = await engine.runtime.containers.attach('c1', attachAll)
     await engine.runtime.containers.start('c1')
     attachment.detach()
-    await engine.event('die')
+    expect((await engine.event('die')).attributes['exitCode']).toBe('0')
   })
 
   test('detach keys leave a terminal, in pieces too, and are not typed', async () => {
@@ -107,7 +107,7 @@ describe('attach', () => {
     await using engine = await fakeEngine()
     await create(engine, ['nothere'])
     const attachment = await engine.runtime.containers.attach('c1', attachAll)
-    await expect(engine.runtime.containers.start('c1')).rejects.toThrow()
+    await expect(engine.runtime.containers.start('c1')).rejects.toThrow('executable file not found')
     expect(await textOf(attachment.stdout)).toBe('')
   })
 })
@@ -186,6 +186,7 @@ test('health: probes change the status and are told', async () => {
 test('stats of what does not run are zero, and one sample is one', async () => {
   await using engine = await fakeEngine()
   await create(engine, ['true'])
-  const samples = await Array.fromAsync(engine.runtime.containers.stats('c1', { stream: false, oneShot: true, signal: new AbortController().signal }))
+  const samples: unknown[] = []
+  for await (const sample of engine.runtime.containers.stats('c1', { stream: false, oneShot: true, signal: new AbortController().signal })) samples.push(sample)
   expect(samples).toMatchObject([{ name: '/c1', read: '0001-01-01T00:00:00Z', memory_stats: {} }])
 })
