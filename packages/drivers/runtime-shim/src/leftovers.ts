@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { isErrno } from '@berth/core'
@@ -12,8 +12,10 @@ const run = promisify(execFile)
  * there is nothing to do, so it may be repeated.
  */
 export async function removeLeftovers(options: { id: string; bundle: string; cgroup: string | undefined; runtimeBinary: string; runtimeRoot: string }): Promise<void> {
+  const cgroups = options.cgroup?.startsWith('/') ? cgroupDirectories(options.cgroup) : []
+  for (const directory of cgroups) killAll(directory)
   await run(options.runtimeBinary, ['--root', options.runtimeRoot, 'delete', '--force', options.id]).catch(() => {})
-  if (options.cgroup?.startsWith('/')) for (const directory of cgroupDirectories(options.cgroup)) await removeCgroup(directory)
+  for (const directory of cgroups) await removeCgroup(directory)
   const rootfs = join(options.bundle, 'rootfs')
   // Detached, since processes that were just killed may still hold it; one by one, since a mount may cover another.
   while (readMountInfo().some(({ mountPoint }) => mountPoint === rootfs)) umount(rootfs, { detach: true })
@@ -21,16 +23,30 @@ export async function removeLeftovers(options: { id: string; bundle: string; cgr
 
 function cgroupDirectories(cgroup: string): string[] {
   const root = '/sys/fs/cgroup'
-  return [...readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => join(root, name, cgroup)), join(root, cgroup)]
+  return [root, ...readdirSync(root).map((name) => join(root, name))].map((mount) => join(mount, cgroup)).filter((directory) => existsSync(directory))
+}
+
+function killAll(directory: string): void {
+  // A frozen process does not die.
+  for (const [file, thawed] of [['freezer.state', 'THAWED'], ['cgroup.freeze', '0']] as const) {
+    if (existsSync(join(directory, file))) writeFileSync(join(directory, file), thawed)
+  }
+  for (const pid of readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch (error) {
+      if (!isErrno(error, 'ESRCH')) throw error
+    }
+  }
 }
 
 async function removeCgroup(directory: string): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
     try {
-      for (const pid of readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL')
+      killAll(directory)
       rmdirSync(directory)
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return
+      if (isErrno(error, 'ENOENT')) return
       // Killed processes leave their cgroup a moment later, and the kernel does not say when.
       await new Promise((resolve) => setTimeout(resolve, 10))
     }

@@ -21,7 +21,7 @@ export class ProcessIo {
   readonly stderr: Readable | undefined
   /** Descriptors of the read ends. A shim that inherits them keeps unread output alive when this process is killed. */
   readonly outputs: number[] = []
-  readonly #sockets: Socket[] = []
+  #stdinSocket: Socket | undefined
   #stdinKeeper: number | undefined
 
   /** @param closeStdin tells the shim to let go of its own writing end */
@@ -38,11 +38,16 @@ export class ProcessIo {
     this.#stdinKeeper = undefined
   }
 
+  /** The process has ended: what is still sent to it goes nowhere. */
+  exited(): void {
+    this.connected()
+    this.#stdinSocket?.destroy()
+  }
+
   /** Removes the pipes; what is being read can be read to its end, what nobody reads is closed. */
   remove(): void {
     for (const pipe of pipesIn(this.paths)) rmSync(pipe, { force: true })
-    this.connected()
-    this.stdin?.destroy()
+    this.exited()
     for (const stream of [this.stdout, this.stderr]) if (stream?.readableFlowing === null && stream.listenerCount('readable') === 0) stream.destroy()
   }
 
@@ -50,7 +55,7 @@ export class ProcessIo {
   release(): void {
     this.connected()
     this.stdin?.destroy()
-    for (const socket of this.#sockets) socket.destroy()
+    for (const output of [this.stdout, this.stderr]) output?.destroy()
   }
 
   #openOutput(path: string): Readable {
@@ -58,9 +63,7 @@ export class ProcessIo {
     this.outputs.push(fd)
     // `manualStart` (which the types lack): nothing is taken from the pipe before somebody reads, so nothing is lost with us.
     const options = { fd, readable: true, writable: false, manualStart: true }
-    const socket = new Socket(options)
-    this.#sockets.push(socket)
-    return socket
+    return new Socket(options)
   }
 
   #openStdin(path: string, closeStdin: () => Promise<void>): Writable {
@@ -69,7 +72,7 @@ export class ProcessIo {
     const socket = new Socket({ fd: openSync(path, O_WRONLY | O_NONBLOCK), readable: false, writable: true })
     // The process closed its stdin or has ended: what is still sent goes nowhere, as in a shell's pipe.
     socket.on('error', () => {})
-    this.#sockets.push(socket)
+    this.#stdinSocket = socket
     return new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         if (socket.destroyed) done()

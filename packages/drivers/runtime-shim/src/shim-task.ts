@@ -99,7 +99,7 @@ class ShimProcess implements RuntimeProcess {
   async #wait(): Promise<Exit> {
     const exit = await this.#exitOf((service) => service.wait(this.#ref))
     this.onExit()
-    this.stdin?.destroy()
+    this.io.exited()
     return exit
   }
 
