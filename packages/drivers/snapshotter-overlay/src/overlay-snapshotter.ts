@@ -13,6 +13,11 @@ export interface OverlaySnapshotterOptions {
   /** The directory that holds the snapshots, on a file system that can be an upper layer; the snapshotter owns it. Without `:` `,` and `\` in its path. */
   root: string
   logger?: Logger
+  /**
+   * What a layer survives once `apply` has answered. `process` (the default): kill -9, as with dockerd. `power`: power loss too, at the cost of
+   * writing out the file system first.
+   */
+  durability?: 'process' | 'power'
   /** Layers unpacked at the same time; 2 by default. */
   concurrency?: number
   /** Limits for one layer, against archives that are made to fill the disk; none by default. */
@@ -31,6 +36,7 @@ export class OverlaySnapshotter implements Snapshotter {
   readonly #root: string
   readonly #logger: Logger
   readonly #limits: { maxBytes?: number; maxEntries?: number }
+  readonly #durable: boolean
   readonly #records: SnapshotRecords
   readonly #workers: LayerWorkers
   readonly #flights = new SharedFlights<SnapshotInfo>()
@@ -40,11 +46,12 @@ export class OverlaySnapshotter implements Snapshotter {
   readonly #defaults = overlayDefaults()
   #nextId: number
 
-  constructor({ root, logger = silent, concurrency = 2, limits = {} }: OverlaySnapshotterOptions) {
+  constructor({ root, logger = silent, durability = 'process', concurrency = 2, limits = {} }: OverlaySnapshotterOptions) {
     this.#root = resolve(root)
     if (/[:,\\]/.test(this.#root)) throw new BerthError('invalid-argument', 'SNAPSHOT_ROOT', `snapshot directory ${root}: must not hold a colon, a comma or a backslash`)
     this.#logger = logger
     this.#limits = limits
+    this.#durable = durability === 'power'
     mkdirSync(this.#root, { recursive: true, mode: 0o700 })
     this.#records = new SnapshotRecords(join(this.#root, 'snapshots.db'))
     this.#workers = new LayerWorkers({ threads: concurrency })
@@ -67,10 +74,10 @@ export class OverlaySnapshotter implements Snapshotter {
         mkdirSync(fs, { recursive: true, mode: 0o700 })
         if (lowers[0] !== undefined) copyAttributes(lowers[0], fs)
         else chmodSync(fs, 0o755)
-        await this.#workers.apply({ ...layer, ...this.#limits, root: fs, whiteouts: 'overlay', lowers }, shared)
+        await this.#workers.apply({ ...layer, ...this.#limits, root: fs, whiteouts: 'overlay', lowers, sync: this.#durable }, shared)
         shared.signal.throwIfAborted()
         this.#parent(parent) // may have gone meanwhile
-        return this.#record({ id, name, kind: 'committed', parent }, { durable: true })
+        return this.#record({ id, name, kind: 'committed', parent }, { durable: this.#durable })
       } catch (error) {
         await this.#delete(id, { large: true })
         throw error

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { chmodSync, createReadStream, lchownSync, lstatSync } from 'node:fs'
+import { chmodSync, closeSync, createReadStream, lchownSync, lstatSync, openSync } from 'node:fs'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { BerthError, isErrno, messageOf } from '@berth/core'
-import { getXattr, listXattrs, setTimes, setXattr, withRoot } from '@berth/linux'
+import { getXattr, listXattrs, setTimes, setXattr, syncFileSystem, withRoot } from '@berth/linux'
 import type { Compression } from '@berth/oci'
 import { type ExtractOptions, LayerExtractor } from './extract-layer.ts'
 import { TarReader } from './tar-reader.ts'
@@ -24,6 +24,8 @@ export interface ApplyLayerOptions extends ExtractOptions {
    * attributes and times that it has below; without this it would cover them with root's.
    */
   lowers?: readonly string[] | undefined
+  /** Whether all is on disk in the end, as far as the disk tells the truth. It costs the time to write the whole file system's changes. */
+  sync?: boolean | undefined
 }
 
 export interface ApplyLayerResult {
@@ -42,7 +44,7 @@ const chunkSize = 512 * 1024
  * @throws `data-loss` for a broken or another layer; `invalid-argument` for one that means harm; `resource-exhausted` past a limit or a full disk.
  */
 export async function applyLayer(
-  { path, compression, root, diffId, maxBytes = Infinity, lowers = [], ...extract }: ApplyLayerOptions,
+  { path, compression, root, diffId, maxBytes = Infinity, lowers = [], sync = false, ...extract }: ApplyLayerOptions,
   { signal, onProgress }: { signal?: AbortSignal; onProgress?: (bytes: number) => void } = {},
 ): Promise<ApplyLayerResult> {
   const extractor = new LayerExtractor(extract)
@@ -65,6 +67,7 @@ export async function applyLayer(
     }
     const { entries, impliedDirectories } = withRoot(root, () => extractor.finish())
     for (const directory of impliedDirectories) inherit(root, Buffer.from(directory, 'latin1'), lowers)
+    if (sync) syncFileSystemOf(root)
     return { diffId: actual, bytes, entries }
   } finally {
     extractor.abort()
@@ -84,6 +87,15 @@ async function* uncompressed(path: string, compression: Compression): AsyncGener
     // zlib names its errors Z_DATA_ERROR and the like, zstd ZSTD_error_….
     if (/^(Z_|ZSTD|ERR_ZSTD)/.test(code)) throw new BerthError('data-loss', 'LAYER_CORRUPT', `the layer cannot be decompressed: ${messageOf(error)}`, { cause: error })
     throw error
+  }
+}
+
+function syncFileSystemOf(path: string): void {
+  const fd = openSync(path, 'r')
+  try {
+    syncFileSystem(fd)
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -27,7 +27,7 @@ const nodeArchitectures: Record<string, string> = { x64: 'amd64', ia32: '386', p
  */
 export function parsePlatform(value: string): Platform {
   const parts = value.split('/')
-  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part))) {
+  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(part))) {
     throw new BerthError('invalid-argument', 'INVALID_PLATFORM', `"${value.slice(0, 128)}" is an invalid platform: must be os/architecture[/variant]`)
   }
   const [first, second, variant] = parts as [string, string?, string?]
