@@ -10,7 +10,6 @@ const defaultDevices: OciResources['devices'] = [
   { allow: true, type: 'b', access: 'm' },
   ...[[1, 3], [1, 5], [1, 7], [1, 8], [1, 9], [5, 0], [5, 1], [5, 2]].map(([major, minor]) => ({ allow: true, type: 'c', major, minor, access: 'rwm' })),
   { allow: true, type: 'c', major: 136, access: 'rwm' },
-  { allow: false, type: 'c', major: 10, minor: 229, access: 'rwm' },
 ] // prettier-ignore
 
 function numbersOf(path: string): { major: number; minor: number } {
