@@ -38,7 +38,10 @@ export interface NetworkDriver extends AsyncDisposable {
   /** Makes the endpoint the one that traffic to elsewhere leaves by, or no longer. */
   setDefaultRoute(networkId: string, endpointId: string, isDefaultRoute: boolean): Promise<void>
   leave(networkId: string, endpointId: string): Promise<void>
-  /** Publishes all of the ports or none; ports that the endpoint has published already stay. A free one is chosen of each range. */
+  /**
+   * Publishes all of the ports or none; ports that the endpoint has published already stay. A free one is chosen of each range, and one for all
+   * requests that differ in nothing but the host address (`0.0.0.0` and `::`). The answers are in the order of the requests.
+   */
   publish(networkId: string, endpointId: string, ports: readonly PortRequest[]): Promise<PublishedPort[]>
   unpublish(networkId: string, endpointId: string): Promise<void>
   restore(networks: readonly RestoredNetwork[]): Promise<void>
@@ -102,3 +105,5 @@ export interface RestoredNetwork {
   /** Those whose containers run. */
   endpoints: readonly { endpoint: EndpointDefinition; published: readonly PublishedPort[] }[]
 }
+
+export { groupPortRequests, isSameHostPort, matchPublished } from './port-requests.ts'
