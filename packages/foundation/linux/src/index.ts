@@ -13,4 +13,5 @@ export { mount, mountFlags, type MountInfo, parseMountOptions, readMountInfo, um
 export { type InterfaceCounters, NamespaceRunner } from './namespace-runner.ts'
 export { cloneFlags, setns, unshare, withNetns, withRoot } from './namespaces.ts'
 export { deleteNetns } from './netns.ts'
+export { boundSocket } from './sockets.ts'
 export { getXattr, listXattrs, removeXattr, setXattr } from './xattrs.ts'
