@@ -38,23 +38,31 @@ function parseTime(time: string): bigint {
 /** Text with each byte that is not UTF-8 as one U+FFFD, as Go's encoder writes it. */
 function decode(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString()
-  let text = ''
-  let valid = 0
+  const valid = Buffer.allocUnsafe(bytes.length * 3)
+  let size = 0
   for (let offset = 0; offset < bytes.length; ) {
     const length = characterLength(bytes, offset)
+    for (let index = 0; index < length; index++) valid[size++] = bytes[offset + index]!
     if (length === 0) {
-      text += `${bytes.toString('utf8', valid, offset)}\ufffd`
-      valid = offset + 1
+      valid[size++] = 0xef
+      valid[size++] = 0xbf
+      valid[size++] = 0xbd
     }
     offset += length || 1
   }
-  return text + bytes.toString('utf8', valid)
+  return valid.toString('utf8', 0, size)
 }
 
-/** Bytes of the character that starts here; 0 when none does. */
+/** Bytes of the character that starts here; 0 when none does. @see The Unicode Standard, table 3-7 */
 function characterLength(bytes: Buffer, offset: number): number {
-  const lead = bytes[offset] ?? 0
+  const lead = bytes[offset]!
   if (lead < 0x80) return 1
   const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2
-  return offset + length <= bytes.length && isUtf8(bytes.subarray(offset, offset + length)) ? length : 0
+  if (lead < 0xc2 || lead > 0xf4 || offset + length > bytes.length) return 0
+  const lowest = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80
+  const highest = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf
+  const second = bytes[offset + 1]!
+  if (second < lowest || second > highest) return 0
+  for (let index = 2; index < length; index++) if ((bytes[offset + index]! & 0xc0) !== 0x80) return 0
+  return length
 }
