@@ -1,0 +1,145 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ContainerOperations, type ContainerRuntime, type ExecOperations, openContainerRuntime } from '@berth/container-runtime'
+import { BerthError, isKind, type Logger, messageOf, silent } from '@berth/core'
+import { type ImageStore, openImageStore } from '@berth/image-store'
+import { acquireLock } from '@berth/linux'
+import { jsonFileLogDriver } from '@berth/log-json-file'
+import { bridgeNetworks } from '@berth/network-bridge'
+import { hostNetworks } from '@berth/network-host'
+import { type NetworkManager, openNetworkManager } from '@berth/network-manager'
+import { noneNetworks } from '@berth/network-none'
+import { RegistryClient } from '@berth/registry-client'
+import { shimRuntime } from '@berth/runtime-shim'
+import { overlaySnapshotter } from '@berth/snapshotter-overlay'
+import { localVolumes } from '@berth/volume-local'
+import { VolumeManager } from '@berth/volume-manager'
+import { EventHub } from './event-hub.ts'
+import { OrphanCollector } from './orphan-collector.ts'
+import { createSystem, type System } from './system.ts'
+
+export interface EngineOptions {
+  /** Absolute path of the directory of everything that lasts; the engine owns it, and makes it when it is missing. */
+  dataRoot: string
+  /** Absolute path of the directory of what belongs to this boot of the machine; on a file system that may be emptied by one. At most 50 bytes. */
+  execRoot: string
+  /** Address and prefix of the default bridge, `172.17.0.1/16`. */
+  bip?: string | undefined
+  /** Hosts and networks whose registries may be spoken to unencrypted; loopback always may. */
+  insecureRegistries?: readonly string[]
+  /** Origins that are asked before Docker Hub. */
+  registryMirrors?: readonly string[]
+  /** The control group that holds those of the containers; `/berth` by default. */
+  cgroupParent?: string
+  /** The program that runs as process 1 for containers that ask for one; found where Docker and Debian have it by default. */
+  initPath?: string | undefined
+  /** Containers run on when the engine is shut down. */
+  liveRestore?: boolean
+  /** Seconds that containers get to end when the engine is shut down; 15 by default. */
+  shutdownTimeout?: number
+  /** What it calls itself. */
+  version?: string
+  logger?: Logger
+}
+
+/** Everything an engine does, by area; each area has the shape that `@berth/api-server` serves. Disposing lets go of it all: containers run on. */
+export interface Engine extends AsyncDisposable {
+  readonly system: System
+  readonly containers: ContainerOperations
+  readonly execs: ExecOperations
+  readonly images: ImageStore
+  readonly networks: NetworkManager
+  readonly volumes: VolumeManager
+  /** Ends in order: stops the containers (unless `liveRestore`), takes down what the kernel holds for networks without containers, and disposes. */
+  shutDown(): Promise<void>
+}
+
+/**
+ * Opens an engine over its directories and takes over the containers that run.
+ * @throws `conflict` when another process has one of the directories.
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { dataRoot, execRoot, logger = silent, cgroupParent = '/berth', initPath, liveRestore = false, shutdownTimeout = 15 } = options
+  await using opened = new AsyncDisposableStack()
+  makePrivate(dataRoot, 0o710)
+  makePrivate(execRoot, 0o711)
+  for (const root of [dataRoot, execRoot]) opened.use(lockRoot(root))
+
+  const events = new EventHub()
+  const { emit } = events
+  const snapshotter = opened.use(overlaySnapshotter({ root: join(dataRoot, 'snapshots'), logger }))
+  const registry = new RegistryClient({ insecureRegistries: options.insecureRegistries, mirrors: options.registryMirrors, userAgent: `berth/${options.version ?? ''}`, logger })
+  let runtime: ContainerRuntime | undefined
+  const images = opened.use(
+    await openImageStore({
+      root: join(dataRoot, 'images'),
+      snapshotter,
+      registry,
+      usage: (imageId) => (runtime?.imagesInUse().get(imageId) ?? []).map(({ id, state }) => ({ id, running: state === 'running' || state === 'paused' || state === 'restarting' })),
+      emit,
+      logger,
+    }),
+  )
+  const collector = opened.use(new OrphanCollector({ images, logger }))
+  const volumeDriver = opened.use(localVolumes({ root: join(dataRoot, 'volumes') }))
+  const volumes = opened.use(new VolumeManager({ stateDir: join(dataRoot, 'volume-manager'), execDir: join(execRoot, 'volumes'), drivers: [volumeDriver], emit, logger }))
+  const networks = opened.use(
+    await openNetworkManager({
+      stateDir: join(dataRoot, 'networks'),
+      execDir: join(execRoot, 'networks'),
+      drivers: [bridgeNetworks({ logger }), hostNetworks(), noneNetworks()],
+      defaultBridge: { bip: options.bip, name: 'berth0' },
+      emit,
+      logger,
+    }),
+  )
+  const runtimes = new Map([['runc', opened.use(shimRuntime({ stateDir: join(execRoot, 'shim'), logger }))]])
+  const logDrivers = new Map([['json-file', jsonFileLogDriver()]])
+  runtime = opened.use(
+    await openContainerRuntime(
+      {
+        images, snapshotter, networks, volumes, runtimes, logDrivers, logger,
+        emit: (event) => {
+          emit(event)
+          if (event.action === 'destroy') collector.schedule()
+        },
+      },
+      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { CgroupParent: cgroupParent } },
+    ),
+  ) // prettier-ignore
+  const { containers, execs } = runtime
+  const known = new Set(runtime.names().keys())
+  await volumes.forgetAllBut(known)
+  const system = createSystem({ options, events, runtime, images, networks, volumes, registry, runtimes, logDrivers, snapshotter, liveRestore })
+
+  const held = opened.move()
+  const running = runtime
+  return {
+    system, containers, execs, images, networks, volumes,
+    async shutDown() {
+      try {
+        if (!liveRestore) await running.stopAll({ timeout: shutdownTimeout })
+        await networks.shutDown()
+      } catch (error) {
+        logger.error('the end was not in order', { error: messageOf(error) })
+      }
+      await held.disposeAsync()
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  } // prettier-ignore
+}
+
+function makePrivate(dir: string, mode: number): void {
+  mkdirSync(dir, { recursive: true, mode })
+  chmodSync(dir, mode)
+}
+
+function lockRoot(root: string): Disposable {
+  try {
+    return acquireLock(join(root, 'lock'))
+  } catch (cause) {
+    if (!isKind(cause, 'conflict')) throw cause
+    const holder = /process (\d+)/.exec(messageOf(cause))?.[1]
+    throw new BerthError('conflict', 'ROOT_IN_USE', `${root} is in use by another berthd${holder ? ` (process ${holder})` : ''}`, { cause })
+  }
+}

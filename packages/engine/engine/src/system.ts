@@ -1,0 +1,174 @@
+import { readFileSync } from 'node:fs'
+import { arch, cpus, hostname, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { apiVersion, type AuthConfig, minApiVersion, type SystemDataUsageResponse, type SystemInfo, type SystemVersion } from '@berth/api-types'
+import type { ContainerRuntime } from '@berth/container-runtime'
+import { type EngineEvent, formatNano, isErrno, nowNano } from '@berth/core'
+import type { ImageStore } from '@berth/image-store'
+import { detectCgroups } from '@berth/linux'
+import type { NetworkManager } from '@berth/network-manager'
+import type { RegistryClient } from '@berth/registry-client'
+import type { VolumeManager } from '@berth/volume-manager'
+import type { EngineOptions } from './create-engine.ts'
+import { engineId } from './engine-id.ts'
+import { checkEventFilters } from './event-filters.ts'
+import type { EventHub, EventsOptions } from './event-hub.ts'
+import { type ProgramVersions, programVersions } from './program-versions.ts'
+import { registryConfig } from './registry-config.ts'
+
+export interface SystemDependencies {
+  options: EngineOptions
+  events: EventHub
+  runtime: ContainerRuntime
+  images: ImageStore
+  networks: NetworkManager
+  volumes: VolumeManager
+  registry: Pick<RegistryClient, 'login'>
+  runtimes: ReadonlyMap<string, unknown>
+  logDrivers: ReadonlyMap<string, unknown>
+  snapshotter: { name: string }
+  liveRestore: boolean
+}
+
+/** The engine about itself. */
+export interface System {
+  version(): Promise<SystemVersion>
+  info(): Promise<SystemInfo>
+  diskUsage(): Promise<SystemDataUsageResponse>
+  /** Past events from `since`, then those to come. Throws `invalid-argument` for an unknown filter. */
+  events(options: EventsOptions): AsyncIterable<EngineEvent>
+  /** Asks a registry whether it takes the credentials. Throws `unauthenticated` when not. */
+  auth(config: AuthConfig): Promise<{ Status: string; IdentityToken: string }>
+}
+
+const goArchitectures: Record<string, string> = { x64: 'amd64' }
+const kernelArchitectures: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' }
+
+export function createSystem(deps: SystemDependencies): System {
+  let programs: Promise<ProgramVersions> | undefined
+  const versions = (): Promise<ProgramVersions> => (programs ??= programVersions())
+  return {
+    version: async () => versionOf(deps, await versions()),
+    info: async () => infoOf(deps, await versions()),
+    diskUsage: () => diskUsageOf(deps),
+    events(options) {
+      checkEventFilters(options.filters)
+      return deps.events.listen(options)
+    },
+    auth: async (config) => {
+      await deps.registry.login(config, { signal: AbortSignal.timeout(60_000) })
+      return { Status: 'Login Succeeded', IdentityToken: '' }
+    },
+  }
+}
+
+function versionOf({ options }: SystemDependencies, { runc, shim }: ProgramVersions): SystemVersion {
+  const { version = '' } = options
+  const about = { Version: version, ApiVersion: apiVersion, MinAPIVersion: minApiVersion, GitCommit: '', GoVersion: '', Os: 'linux', Arch: goArchitectures[arch()] ?? arch(), KernelVersion: release(), BuildTime: '' }
+  const { Version: _version, ...details } = about
+  return {
+    Platform: { Name: `Berth ${version}`.trim() },
+    Components: [
+      { Name: 'Engine', Version: version, Details: { ...details, Experimental: 'false' } },
+      { Name: 'node', Version: process.versions.node, Details: {} },
+      { Name: 'containerd-shim-runc-v2', Version: shim, Details: {} },
+      { Name: 'runc', Version: runc, Details: {} },
+    ],
+    ...about,
+    Experimental: false,
+  }
+}
+
+function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): SystemInfo {
+  const { options, runtime, images, volumes, networks, events, liveRestore } = deps
+  const { total, running, paused, stopped } = runtime.counts()
+  const cgroups = detectCgroups()
+  const controllers = cgroups?.version === 1 ? [...cgroups.controllers.keys()] : (cgroups?.controllers ?? [])
+  const has = (controller: string): boolean => controllers.includes(controller)
+  const [defaultRuntime = ''] = deps.runtimes.keys()
+  const [loggingDriver = ''] = deps.logDrivers.keys()
+  return {
+    ID: engineId(options.dataRoot),
+    Containers: total,
+    ContainersRunning: running,
+    ContainersPaused: paused,
+    ContainersStopped: stopped,
+    Images: images.count(),
+    Driver: deps.snapshotter.name,
+    DriverStatus: [],
+    DockerRootDir: options.dataRoot,
+    Plugins: { Volume: volumes.driverNames, Network: networks.driverNames, Log: [...deps.logDrivers.keys()] },
+    MemoryLimit: has('memory'),
+    SwapLimit: has('memory'),
+    CpuCfsPeriod: has('cpu'),
+    CpuCfsQuota: has('cpu'),
+    CPUShares: has('cpu'),
+    CPUSet: has('cpuset'),
+    PidsLimit: has('pids'),
+    OomKillDisable: cgroups?.version === 1,
+    IPv4Forwarding: readFirstLine('/proc/sys/net/ipv4/ip_forward') === '1',
+    Debug: false,
+    NFd: 0,
+    NGoroutines: 0,
+    NEventsListener: events.listenerCount,
+    SystemTime: formatNano(nowNano()),
+    LoggingDriver: loggingDriver,
+    CgroupDriver: 'cgroupfs',
+    CgroupVersion: cgroups?.version === 2 ? '2' : '1',
+    KernelVersion: release(),
+    OperatingSystem: osRelease('PRETTY_NAME') ?? 'Linux',
+    OSVersion: osRelease('VERSION_ID') ?? '',
+    OSType: 'linux',
+    Architecture: kernelArchitectures[arch()] ?? arch(),
+    NCPU: cpus().length,
+    MemTotal: totalmem(),
+    IndexServerAddress: 'https://index.docker.io/v1/',
+    RegistryConfig: registryConfig(options),
+    HttpProxy: '',
+    HttpsProxy: '',
+    NoProxy: '',
+    Name: hostname(),
+    Labels: [],
+    ExperimentalBuild: false,
+    ServerVersion: options.version ?? '',
+    Runtimes: Object.fromEntries([...deps.runtimes.keys()].map((name) => [name, { path: name }])),
+    DefaultRuntime: defaultRuntime,
+    Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: [] },
+    LiveRestoreEnabled: liveRestore,
+    InitBinary: options.initPath ?? 'tini',
+    RuncCommit: { ID: runc },
+    InitCommit: { ID: init },
+    ContainerdCommit: { ID: '' },
+    SecurityOptions: ['name=seccomp,profile=builtin', ...(cgroups?.version === 2 ? ['name=cgroupns'] : [])],
+    Warnings: [],
+  }
+}
+
+async function diskUsageOf({ images, runtime, volumes }: SystemDependencies): Promise<SystemDataUsageResponse> {
+  const none = new Map()
+  const [Images, Containers, Volumes] = await Promise.all([
+    images.list({ all: true, sharedSize: true, filters: none }),
+    runtime.containers.list({ all: true, size: true, filters: none }),
+    volumes.usage(),
+  ])
+  return { LayersSize: images.layersSize(), Images, Containers, Volumes, BuildCache: [] }
+}
+
+function readFirstLine(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').split('\n')[0]
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EACCES')) return undefined
+    throw error
+  }
+}
+
+/** A field of /etc/os-release. @see os-release(5) */
+function osRelease(field: string): string | undefined {
+  try {
+    const line = readFileSync(join('/etc', 'os-release'), 'utf8').split('\n').find((text) => text.startsWith(`${field}=`))
+    return line?.slice(field.length + 1).replace(/^"(.*)"$/, '$1')
+  } catch {
+    return undefined
+  }
+}
