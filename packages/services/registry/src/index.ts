@@ -1,1 +1,9 @@
-export {}
+/**
+ * A small OCI registry in a directory: for tests, quick starts and places without a network.
+ *
+ * @example
+ * await using registry = await startRegistry({ root: '/var/lib/registry', port: 5000 })
+ * console.log(`push to ${registry.address}/app:1`)
+ */
+export { openRegistry, type Registry, type RegistryOptions } from './registry.ts'
+export { type RunningRegistry, startRegistry, type StartRegistryOptions } from './start-registry.ts'

@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { digestOf, mediaTypes, parseIndex } from '@berth/oci'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { RegistryHarness } from './registry-harness.ts'
+
+const run = promisify(execFile)
+
+/** An OCI layout with one image whose layer does not compress. */
+async function writeLayout(directory: string): Promise<string> {
+  const blobs = join(directory, 'blobs/sha256')
+  await mkdir(blobs, { recursive: true })
+  const put = async (content: Uint8Array | string, mediaType: string) => {
+    const digest = digestOf(content)
+    await writeFile(join(blobs, digest.slice(7)), content)
+    return { mediaType, digest, size: Buffer.byteLength(content) }
+  }
+  const tar = Buffer.concat([randomBytes(3_000_000), Buffer.alloc(1024)])
+  const layer = await put(gzipSync(tar, { level: 1 }), mediaTypes.ociLayerGzip)
+  const config = await put(JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [digestOf(tar)] } }), mediaTypes.ociConfig)
+  const manifest = await put(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [layer] }), mediaTypes.ociManifest)
+  await writeFile(join(directory, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
+  await writeFile(join(directory, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'v1' } }] }))
+  return manifest.digest
+}
+
+describe.skipIf(!existsSync('/usr/bin/skopeo'))('skopeo (Debian package skopeo)', { timeout: 60_000 }, () => {
+  let harness: RegistryHarness
+  let directory: string
+
+  beforeEach(async () => {
+    harness = await RegistryHarness.start()
+    directory = await mkdtemp(join(tmpdir(), 'berth-skopeo-'))
+  })
+  afterEach(async () => {
+    await harness[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true })
+  })
+
+  const skopeo = async (...args: string[]) => (await run('/usr/bin/skopeo', args, { env: { HOME: directory, PATH: process.env['PATH'] } })).stdout
+
+  it('copies an image in, to another repository, out again, lists and deletes it', async () => {
+    const digest = await writeLayout(join(directory, 'in'))
+    const image = `docker://${harness.registry.address}/team/app:v1`
+    await skopeo('--insecure-policy', 'copy', '--dest-tls-verify=false', `oci:${join(directory, 'in')}:v1`, image)
+    expect(await skopeo('--insecure-policy', 'inspect', '--tls-verify=false', '--format', '{{.Digest}}', image)).toBe(`${digest}\n`)
+    expect(JSON.parse(await skopeo('list-tags', '--tls-verify=false', `docker://${harness.registry.address}/team/app`))).toMatchObject({ Tags: ['v1'] })
+
+    const second = `docker://${harness.registry.address}/other/app:v2`
+    await skopeo('--insecure-policy', 'copy', '--src-tls-verify=false', '--dest-tls-verify=false', image, second)
+    await skopeo('--insecure-policy', 'copy', '--src-tls-verify=false', second, `oci:${join(directory, 'out')}:v2`)
+    const { manifests } = parseIndex(await readFile(join(directory, 'out/index.json')))
+    expect(manifests.map((manifest) => manifest.digest)).toEqual([digest])
+
+    // To Docker's schema 2, as the Docker daemon writes it.
+    await skopeo('--insecure-policy', 'copy', '--format', 'v2s2', '--src-tls-verify=false', '--dest-tls-verify=false', image, `docker://${harness.registry.address}/team/app:docker`)
+    expect((await harness.request('GET', '/v2/team/app/manifests/docker')).headers.get('content-type')).toBe(mediaTypes.dockerManifest)
+
+    await skopeo('delete', '--tls-verify=false', image)
+    expect(await harness.refusal('GET', '/v2/team/app/manifests/v1')).toBe('404 MANIFEST_UNKNOWN')
+    expect((await harness.files()).uploads).toEqual([])
+  })
+})
