@@ -42,9 +42,11 @@ export function noContent(call: Call): void {
 
 /** The whole body as text. */
 export async function readText(request: IncomingMessage, limit = maxJson): Promise<string> {
+  if (Number(request.headers['content-length'] ?? 0) > limit) throw new BodyTooLargeError()
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Leaving the loop must not destroy the connection: the refusal goes over it.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length
     if (size > limit) throw new BodyTooLargeError()
     chunks.push(chunk)
@@ -65,7 +67,7 @@ export async function body<Name extends keyof RequestTypes>(call: Call, name: Na
   const text = await readText(call.request)
   if (optional && text.trim() === '') return parseRequest(name, {})
   const type = call.request.headers['content-type']
-  if (type !== undefined && !/^application\/json\b/i.test(type)) {
+  if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) {
     throw new BerthError('invalid-argument', 'CONTENT_TYPE', `unsupported Content-Type header (${type}): must be 'application/json'`)
   }
   return parseRequest(name, parseJson(text))

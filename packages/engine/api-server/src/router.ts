@@ -40,10 +40,16 @@ export function createRouter(routes: readonly Route[], unsupported: Handler): Ro
   }
 }
 
+/** The kernel and the records end a name at a NUL, and a terminal obeys control characters: neither is part of any name. */
+const controls = /\p{Cc}/u
+
 function decode(part: string): string {
+  let name: string
   try {
-    return decodeURIComponent(part)
+    name = decodeURIComponent(part)
   } catch {
     throw new BerthError('invalid-argument', 'PATH_INVALID', 'invalid URL escape in the path')
   }
+  if (controls.test(name)) throw new BerthError('invalid-argument', 'PATH_INVALID', 'invalid character in the path: a name holds no control characters')
+  return name
 }

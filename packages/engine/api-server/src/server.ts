@@ -2,11 +2,12 @@ import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statSync } from 'n
 import { createServer, type IncomingMessage, type Server, type ServerResponse, ServerResponse as Response } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { apiVersion, minApiVersion } from '@berth/api-types'
 import { BerthError, isErrno, kindOf, type Logger, messageOf, silent } from '@berth/core'
 import type { Backend } from './backend.ts'
 import { BodyTooLargeError, type Call, json, type Route } from './call.ts'
-import { upgrades } from './hijack.ts'
+import { closeGently, lingerTime, upgrades } from './hijack.ts'
 import { statusOf } from './http-status.ts'
 import { Query } from './query.ts'
 import { createRouter } from './router.ts'
@@ -70,26 +71,30 @@ export class ApiServer implements AsyncDisposable {
     })
     server.on('request', (request, response) => void this.#serve(request, response))
     server.on('upgrade', (request, socket, head) => {
-      upgrades.set(request, { socket, head })
+      upgrades.set(request, { socket, head, taken: false })
+      socket.on('error', () => socket.destroy()) // a client that is gone is no error of ours
       // What is answered instead of an upgrade, an error mostly, goes over the same socket as a usual response.
       const response = new Response(request)
       response.assignSocket(socket as Socket)
       response.shouldKeepAlive = false
-      response.once('finish', () => socket.end())
+      response.once('finish', () => closeGently(socket))
       void this.#serve(request, response)
     })
+    server.on('clientError', refuse)
     if ('path' in address) await removeDeadSocket(address.path)
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (cause: NodeJS.ErrnoException) => {
+      // Also heard later on: a connection that cannot be accepted (too many open files) does not end the server.
+      server.on('error', (cause: NodeJS.ErrnoException) => {
+        this.#logger.warn('the listener failed', { error: cause })
         reject(isErrno(cause, 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL') ? new BerthError('conflict', 'LISTEN_FAILED', `cannot listen: ${cause.message}`, { cause }) : cause)
       })
       server.listen('path' in address ? address.path : { host: address.host, port: address.port }, resolve)
     })
-    if ('path' in address) {
-      chmodSync(address.path, address.mode ?? 0o660)
-      chownSync(address.path, 0, address.gid ?? 0)
-    }
     this.#servers.push({ server, path: 'path' in address ? address.path : undefined })
+    if ('path' in address) {
+      if (address.gid !== undefined) chownSync(address.path, process.getuid?.() ?? 0, address.gid)
+      chmodSync(address.path, address.mode ?? 0o660)
+    }
     const bound = server.address()
     return bound !== null && typeof bound === 'object' ? bound.port : undefined
   }
@@ -120,14 +125,16 @@ export class ApiServer implements AsyncDisposable {
     if (status === 500 && !call.signal.aborted) {
       this.#logger.error('a request failed', { method: request.method, path: request.url?.split('?')[0], error, stack: error instanceof Error && kindOf(error) === 'internal' ? error.stack : undefined })
     }
-    if (response.headersSent || response.destroyed) {
+    const upgrade = upgrades.get(request)
+    if (response.headersSent || response.destroyed || upgrade?.taken) {
       response.destroy()
-      upgrades.get(request)?.socket.destroy()
+      upgrade?.socket.destroy()
       return
     }
-    if (!request.complete && !upgrades.has(request)) response.shouldKeepAlive = false // the rest of the body is not waited for
-    if (status === 304) response.writeHead(304).end()
-    else json(call, status, { message: status === 413 ? 'the request is too large' : messageOf(error) })
+    if (status === 304) return void response.writeHead(304).end()
+    const message = status === 413 ? 'the request is too large' : messageOf(error)
+    if (!request.complete && !upgrade) refuseWhileSending(call, status, message)
+    else json(call, status, { message })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -152,6 +159,33 @@ function checkVersion(version: string): number {
   return number
 }
 
+/** Answers a client that is still sending its body, which is dropped meanwhile: closing at once would take the answer back. */
+function refuseWhileSending({ request, response }: Call, status: number, message: string): void {
+  const text = `${JSON.stringify({ message })}\n`
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text), Connection: 'close' })
+  response.write(text)
+  const end = (): void => {
+    clearTimeout(late)
+    response.end()
+  }
+  const late = setTimeout(end, lingerTime).unref()
+  request.once('end', end).once('close', end).once('error', end).resume()
+}
+
+const refusals: Record<string, [status: string, message: string]> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the header of the request is too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not arrive in time'],
+}
+
+/** Answers what is not even HTTP, on a connection that is of no more use then. */
+function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const [status, message] = refusals[error.code ?? ''] ?? ['400 Bad Request', 'the request is not valid HTTP']
+  const body = `${JSON.stringify({ message })}\n`
+  socket.write(`HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`)
+  closeGently(socket)
+}
+
 /** A socket that nobody answers on was left by a process that was killed. */
 async function removeDeadSocket(path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o711 })
@@ -163,8 +197,9 @@ async function removeDeadSocket(path: string): Promise<void> {
       probe.destroy()
       resolve(true)
     })
-    probe.once('error', () => resolve(false))
+    // Anything but a refusal (a full queue, a missing permission) is a sign of life.
+    probe.once('error', (error) => resolve(!isErrno(error, 'ECONNREFUSED', 'ENOENT')))
   })
   if (alive) throw new BerthError('conflict', 'LISTEN_FAILED', `cannot listen: another program listens on ${path}`)
-  rmSync(path)
+  rmSync(path, { force: true })
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { messageOf } from '@berth/core'
 import type { Call } from './call.ts'
 
@@ -25,6 +26,7 @@ export function writeOutput(target: Writable, stream: 'stdout' | 'stderr', data:
 
 /** Sends a source's data on as it comes, as fast as the target takes it. Settles when the source has ended, or either is gone. */
 export function forward(source: Readable, target: Writable, stream: 'stdout' | 'stderr', raw: boolean): Promise<void> {
+  if (source.destroyed || source.readableEnded || target.destroyed) return Promise.resolve()
   return new Promise((resolve) => {
     const resume = (): void => void source.resume()
     const finish = (): void => {
@@ -46,11 +48,21 @@ async function write(call: Call, data: string | Uint8Array): Promise<void> {
   if (!call.response.write(data)) await once(call.response, 'drain', { signal: call.signal })
 }
 
-/** Answers 200 at once, then each value as a line of JSON as it comes. */
+/**
+ * Answers 200 without waiting for the first value, then each as a line of JSON as it comes. Only what fails before anything could be waited for
+ * (an unknown container, a wrong filter) is an error of its own.
+ */
 export async function jsonLines(call: Call, values: AsyncIterable<unknown>): Promise<void> {
-  call.response.writeHead(200, { 'Content-Type': 'application/json' })
-  call.response.flushHeaders()
-  for await (const value of values) await write(call, `${JSON.stringify(value)}\n`)
+  const iterator = values[Symbol.asyncIterator]()
+  const first = iterator.next()
+  try {
+    await Promise.race([first, setImmediate()])
+    call.response.writeHead(200, { 'Content-Type': 'application/json' })
+    call.response.flushHeaders()
+    for (let next = await first; !next.done; next = await iterator.next()) await write(call, `${JSON.stringify(next.value)}\n`)
+  } finally {
+    await iterator.return?.(undefined)
+  }
   call.response.end()
 }
 

@@ -1,7 +1,7 @@
 import { BerthError } from '@berth/core'
 import type { ContainerBackend } from '../backend.ts'
 import { body, type Call, type Handler, json, noContent, type Route } from '../call.ts'
-import { bytes, jsonLines } from '../streams.ts'
+import { bytes, progressLines } from '../streams.ts'
 
 const idOf = ({ params }: Call): string => params['id'] ?? ''
 
@@ -77,7 +77,7 @@ export function containerRoutes(containers: ContainerBackend): Route[] {
     {
       method: 'GET',
       path: '/containers/{id}/stats',
-      handler: (call) => jsonLines(call, containers.stats(idOf(call), { stream: call.query.flag('stream', true), oneShot: call.query.flag('one-shot'), signal: call.signal })),
+      handler: (call) => progressLines(call, containers.stats(idOf(call), { stream: call.query.flag('stream', true), oneShot: call.query.flag('one-shot'), signal: call.signal })),
     },
     { method: 'GET', path: '/containers/{id}/export', handler: async (call) => bytes(call, 'application/x-tar', await containers.export(idOf(call), { signal: call.signal })) },
   ]

@@ -41,7 +41,7 @@ export function imageRoutes(images: ImageBackend): Route[] {
         const source = query.text('fromSrc')
         if (source === undefined) throw new BerthError('invalid-argument', 'SOURCE_MISSING', 'either fromImage or fromSrc must be given')
         if (source !== '-') throw new BerthError('not-implemented', 'IMPORT_URL', 'importing from a URL is not supported: send the archive itself')
-        const options = { source: call.request as AsyncIterable<Uint8Array>, repo: query.text('repo'), tag: query.text('tag'), message: query.text('message'), changes: query.all('changes'), platform: query.text('platform'), signal }
+        const options = { source: call.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>, repo: query.text('repo'), tag: query.text('tag'), message: query.text('message'), changes: query.all('changes'), platform: query.text('platform'), signal }
         return progressLines(call, images.import(options))
       },
     },

@@ -24,9 +24,12 @@ async function* messages(events: AsyncIterable<EngineEvent>): AsyncIterable<obje
   for await (const event of events) yield eventMessage(event)
 }
 
+/** A whole number in JSON that a double does not hold. */
+const exact = (value: bigint): unknown => (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(value))
+
 /** With the members that clients before 1.22 knew, for those that still read them. */
 function eventMessage({ type, action, id, attributes, timeNano }: EngineEvent): object {
   const legacy = type === 'container' || type === 'image' ? { status: action, id, ...(attributes['image'] ? { from: attributes['image'] } : {}) } : {}
-  return { ...legacy, Type: type, Action: action, Actor: { ID: id, Attributes: attributes }, scope: 'local', time: Number(timeNano / 1_000_000_000n), timeNano: Number(timeNano) }
+  return { ...legacy, Type: type, Action: action, Actor: { ID: id, Attributes: attributes }, scope: 'local', time: Number(timeNano / 1_000_000_000n), timeNano: exact(timeNano) }
 }
 

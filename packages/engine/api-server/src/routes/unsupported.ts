@@ -9,6 +9,6 @@ export async function unsupported(call: Call): Promise<void> {
   if (clusterAreas.includes(area)) {
     throw new BerthError('unavailable', 'NO_SWARM', 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.')
   }
-  if (call.request.method === 'GET' && /\/plugins$/.test(call.request.url?.split('?')[0] ?? '')) return json(call, 200, [])
+  if (call.request.method === 'GET' && call.request.url?.split('?')[0]?.endsWith('/plugins')) return json(call, 200, [])
   throw new BerthError('not-implemented', 'NOT_IMPLEMENTED', `${call.request.method} ${call.request.url?.split('?')[0]} is not supported by Berth yet`)
 }
