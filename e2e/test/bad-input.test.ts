@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Daemon, TestHost } from '../src/index.ts'
+import { type Daemon, type RunningCommand, TestHost } from '../src/index.ts'
 
 interface Answer {
   status: number
@@ -106,6 +108,41 @@ describe('bad input', () => {
   })
 
   describe('a registry that', () => {
+    let registry: RunningCommand
+    beforeAll(async () => {
+      registry = host.spawn(process.execPath, [join(import.meta.dirname, '../fixtures/hostile-registry.ts')])
+      await registry.saw(/ready/)
+    })
+    afterAll(async () => {
+      registry.child.kill()
+      await registry.done
+    })
+    /** Blobs, partial downloads and layers, but for those of busybox. */
+    const stored = (): string => execFileSync('find', [join(daemon.dataRoot, 'images'), join(daemon.dataRoot, 'snapshots'), '-mindepth', '1', '-not', '-name', '*.db*'], { encoding: 'utf8' })
+
+    it.each([
+      ['refuses', /pull access denied|denied: not for you/],
+      ['truncates', /EOF|truncated|incomplete|ended early|short|terminated|broke/i],
+      ['lies', /verification failed|digest/i],
+      ['talks', /manifest|media ?type|not valid|invalid/i],
+    ])('%s', async (repository, message) => {
+      const before = stored()
+      expect(await daemon.docker(['pull', `127.0.0.1:5055/${repository}`])).toMatchObject({ code: 1, stderr: expect.stringMatching(message) })
+      expect(await daemon.docker(['run', '--rm', `127.0.0.1:5055/${repository}`])).toMatchObject({ code: 125, stderr: expect.stringMatching(message) })
+      // A blob that broke off may be kept for the next try; nothing that was lied about is.
+      if (repository !== 'truncates') expect(stored()).toBe(before)
+      expect(await daemon.ok('images', '-aq', '--filter', `reference=127.0.0.1:5055/${repository}`)).toBe('')
+    })
+
+    it('never answers, until the client has enough', async () => {
+      const pull = daemon.spawnDocker(['pull', '127.0.0.1:5055/silent'])
+      await registry.saw(/asked and not answered/)
+      expect((await ask('GET', '/_ping')).status).toBe(200)
+      pull.child.kill('SIGINT')
+      await pull.done
+      expect(await daemon.ok('images', '-aq', '--filter', 'reference=127.0.0.1:5055/silent')).toBe('')
+    })
+
     it('refuses the connection', async () => {
       expect(await daemon.docker(['pull', '127.0.0.1:1/x'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/refused|ECONNREFUSED/) })
     })
