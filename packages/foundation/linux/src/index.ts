@@ -12,6 +12,8 @@ export { lockFile, mknod, openInRoot, setTimes, syncFileSystem } from './files.t
 export { mount, mountFlags, type MountInfo, parseMountOptions, readMountInfo, umount } from './mounts.ts'
 export { type InterfaceCounters, NamespaceRunner } from './namespace-runner.ts'
 export { cloneFlags, setns, unshare, withNetns, withRoot } from './namespaces.ts'
+export { NetlinkSocket, type NetlinkMessage, netlinkAttribute, parseNetlinkAttributes } from './netlink.ts'
 export { deleteNetns } from './netns.ts'
+export { Nftables } from './nftables.ts'
 export { boundSocket } from './sockets.ts'
 export { getXattr, listXattrs, removeXattr, setXattr } from './xattrs.ts'

@@ -12,9 +12,14 @@ let library: ReturnType<Koffi['load']> | undefined
 
 /** The C library of this process, found at the first call: who only parses a mount table never loads it. */
 function libc(): ReturnType<Koffi['load']> {
-  koffi ??= createRequire(import.meta.url)('koffi') as Koffi
-  library ??= koffi.load(null)
+  library ??= openLibrary(null)
   return library
+}
+
+/** A shared library by its file name. */
+export function openLibrary(name: string | null): ReturnType<Koffi['load']> {
+  koffi ??= createRequire(import.meta.url)('koffi') as Koffi
+  return koffi.load(name)
 }
 
 /** A C function that gives -1 and sets errno when it fails; here it throws then, as Node's own calls do: `code`, `errno`, `syscall`. */
@@ -24,12 +29,13 @@ export function libcFunction(prototype: string): (...args: unknown[]) => number 
   return (...args) => {
     func ??= libc().func(prototype)
     const result = Number(func(...args))
-    if (result < 0) throw systemError(koffi?.errno() ?? 0, name)
+    if (result < 0) throw errnoError(koffi?.errno() ?? 0, name)
     return result
   }
 }
 
-function systemError(errno: number, syscall: string): NodeJS.ErrnoException {
+/** A failure as Node's own calls report it. */
+export function errnoError(errno: number, syscall: string): NodeJS.ErrnoException {
   const [code, description] = getSystemErrorMap().get(-errno) ?? [Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `E${errno}`, 'unknown error']
   return Object.assign(new Error(`${code}: ${description}, ${syscall}`), { code, errno: -errno, syscall })
 }

@@ -13,7 +13,7 @@
  * Each operation happens whole or not at all.
  *
  * Must fail: an option or a property that the driver does not know or cannot do (`invalid-argument`, naming it); a host port that is taken, by
- * us or by another program (`conflict`, with Docker's words: `port is already allocated`, `address already in use`); joining an unknown network (`not-found`).
+ * us or by another program (`conflict`, with Docker's words: `port is already allocated`, `address already in use`, `all ports are allocated` of a range); joining an unknown network (`not-found`).
  * Leaving or removing what is not there succeeds.
  *
  * @example
@@ -40,7 +40,8 @@ export interface NetworkDriver extends AsyncDisposable {
   leave(networkId: string, endpointId: string): Promise<void>
   /**
    * Publishes all of the ports or none; ports that the endpoint has published already stay. A free one is chosen of each range, and one for all
-   * requests that differ in nothing but the host address (`0.0.0.0` and `::`). The answers are in the order of the requests.
+   * requests that differ in nothing but the host address (`0.0.0.0` and `::`). The answers are in the order of the requests; a driver whose
+   * networks have no addresses publishes nothing and answers with none.
    */
   publish(networkId: string, endpointId: string, ports: readonly PortRequest[]): Promise<PublishedPort[]>
   unpublish(networkId: string, endpointId: string): Promise<void>

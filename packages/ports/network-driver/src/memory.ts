@@ -59,7 +59,8 @@ export function memoryNetworkDriver({ name = 'memory', sandbox = 'own', hasAddre
         refusal ??= new BerthError('conflict', 'PORT_IN_USE', `failed to bind host port for ${others.hostAddress}:${hostPort}:${target}: address already in use`)
       }
     }
-    throw refusal ?? new BerthError('conflict', 'PORTS_EXHAUSTED', 'all ports are allocated')
+    if (refusal && first === last) throw refusal
+    throw new BerthError('conflict', 'PORTS_EXHAUSTED', 'all ports are allocated')
   }
 
   return {
