@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { type Readable, Writable } from 'node:stream'
 import { mknod } from '@berth/linux'
 import type { StdioOptions } from '@berth/oci-runtime'
+import { StdinPipe } from './stdin-pipe.ts'
 import type { StdioPaths } from './task-service.ts'
 
-const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, S_IFIFO } = constants
+const { O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFIFO } = constants
 
 /**
  * Our ends of a process's standard streams: named pipes in the bundle, of which the shim holds the other ends.
@@ -21,27 +22,25 @@ export class ProcessIo {
   readonly stderr: Readable | undefined
   /** Descriptors of the read ends. A shim that inherits them keeps unread output alive when this process is killed. */
   readonly outputs: number[] = []
-  #stdinSocket: Socket | undefined
-  #stdinKeeper: number | undefined
+  readonly #stdinPipe: StdinPipe | undefined
 
   /** @param closeStdin tells the shim to let go of its own writing end */
   constructor(paths: StdioPaths, closeStdin: () => Promise<void>) {
     this.paths = paths
-    this.stdin = paths.stdin ? this.#openStdin(paths.stdin, closeStdin) : undefined
+    this.#stdinPipe = paths.stdin ? new StdinPipe(paths.stdin) : undefined
+    this.stdin = this.#stdinPipe && writableOf(this.#stdinPipe, closeStdin)
     this.stdout = this.#openOutput(paths.stdout)
     this.stderr = paths.stderr ? this.#openOutput(paths.stderr) : undefined
   }
 
-  /** The shim has opened its ends: from now on a process that closes its stdin is noticed. */
+  /** The shim opens its ends, or has: from now on input is sent, and a process that closes its stdin is noticed. */
   connected(): void {
-    if (this.#stdinKeeper !== undefined) closeSync(this.#stdinKeeper)
-    this.#stdinKeeper = undefined
+    this.#stdinPipe?.connect()
   }
 
   /** The process has ended: what is still sent to it goes nowhere. */
   exited(): void {
-    this.connected()
-    this.#stdinSocket?.destroy()
+    this.#stdinPipe?.close()
   }
 
   /** Removes the pipes; what is being read can be read to its end, what nobody reads is closed. */
@@ -53,7 +52,6 @@ export class ProcessIo {
 
   /** Lets go of the pipes and leaves them to a later process. */
   release(): void {
-    this.connected()
     this.stdin?.destroy()
     for (const output of [this.stdout, this.stderr]) output?.destroy()
   }
@@ -65,29 +63,28 @@ export class ProcessIo {
     const options = { fd, readable: true, writable: false, manualStart: true }
     return new Socket(options)
   }
+}
 
-  #openStdin(path: string, closeStdin: () => Promise<void>): Writable {
-    // A pipe without a reader cannot be opened for writing without waiting: be its reader until the shim is.
-    this.#stdinKeeper = openSync(path, O_RDWR | O_NONBLOCK)
-    const socket = new Socket({ fd: openSync(path, O_WRONLY | O_NONBLOCK), readable: false, writable: true })
-    // The process closed its stdin or has ended: what is still sent goes nowhere, as in a shell's pipe.
-    socket.on('error', () => {})
-    this.#stdinSocket = socket
-    return new Writable({
-      write: (chunk: Buffer, _encoding, done) => {
-        if (socket.destroyed) done()
+function writableOf(pipe: StdinPipe, closeStdin: () => Promise<void>): Writable {
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      void pipe.socket.then((socket) => {
+        if (!socket || socket.destroyed) done()
         else socket.write(chunk, () => done())
-      },
-      final: (done) => {
-        socket.destroy()
-        closeStdin().then(() => done(), () => done())
-      },
-      destroy: (error, done) => {
-        socket.destroy()
-        done(error)
-      },
-    })
-  }
+      })
+    },
+    final: (done) => {
+      void pipe.socket.then(async () => {
+        pipe.close()
+        await closeStdin().catch(() => {})
+        done()
+      })
+    },
+    destroy: (error, done) => {
+      pipe.close()
+      done(error)
+    },
+  })
 }
 
 /**

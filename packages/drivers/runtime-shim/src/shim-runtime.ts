@@ -45,6 +45,9 @@ export class ShimRuntime implements OciRuntime {
   }
 
   async create({ id, bundle, rootfs, stdio, signal }: CreateTaskOptions): Promise<ShimTask> {
+    // Awaited below, when the shim is on its way.
+    const mounts = Promise.resolve(rootfs)
+    mounts.catch(() => {})
     signal?.throwIfAborted()
     checkId(id)
     await this.#listen()
@@ -60,7 +63,7 @@ export class ShimRuntime implements OciRuntime {
       if (signal?.aborted) abort()
       service = new TaskService(await TtrpcClient.connect(socket))
       const runtime = { binary: this.name, root: this.#runtimeRoot }
-      const initPid = await service.create({ id, bundle, rootfs, terminal: stdio.terminal, stdio: io.paths, runtime })
+      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime })
       signal?.throwIfAborted()
       io.connected()
       return this.#adopt(service, { id, bundle }, io, initPid)
@@ -71,6 +74,7 @@ export class ShimRuntime implements OciRuntime {
       await this.#clean(id, bundle, !(error instanceof RpcFailure))
       io.release()
       signal?.throwIfAborted()
+      await mounts
       if (error instanceof RpcClosed || isErrno(error, 'ECONNREFUSED', 'ECONNRESET')) {
         throw new BerthError('unavailable', 'SHIM_ENDED', `the shim of task ${id} ended: ${log}`, { cause: error })
       }

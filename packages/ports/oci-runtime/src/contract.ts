@@ -94,6 +94,22 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
       await expect(task.status()).rejects.toMatchObject({ kind: 'not-found' })
     })
 
+    it('begins while the root file system is still being prepared, and gives up with it', async () => {
+      const { rootfs, ...bundle } = await harness.bundle('exit3', none)
+      const prepared = Promise.withResolvers<Awaited<typeof rootfs>>()
+      const creation = harness.runtime.create({ ...bundle, rootfs: prepared.promise, stdio: none })
+      prepared.resolve(await rootfs)
+      const task = await creation
+      tasks.push(task)
+      await task.start()
+      expect((await task.wait()).status).toBe(3)
+
+      const other = await harness.bundle('exit3', none)
+      const failure = new Error('no root')
+      await expect(harness.runtime.create({ ...other, rootfs: Promise.reject(failure), stdio: none })).rejects.toBe(failure)
+      expect(await harness.runtime.reconnect({ ...other, stdio: none })).toBeUndefined()
+    })
+
     it('keeps stdout and stderr apart and ends both', async () => {
       const task = await create('print')
       const output = Promise.all([text(task.stdout), text(task.stderr!)])
@@ -166,6 +182,19 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
       echo.stdin!.end('to and fro')
       expect(await text(echo.stdout)).toBe('to and fro')
       expect(await task.status()).toBe('running')
+    })
+
+    it('loses no input that is sent as soon as a process has started', async () => {
+      const task = await create('wait')
+      await task.start()
+      const sent = Array.from({ length: 8 }, (_, n) => `input ${n}`)
+      const received = sent.map(async (input, n) => {
+        const process = await exec(task, `cat-${n}`, 'cat', piped)
+        await process.start()
+        process.stdin!.end(input)
+        return text(process.stdout)
+      })
+      expect(await Promise.all(received)).toEqual(sent)
     })
 
     it('says that an exec’s command does not exist, and the task goes on', async () => {

@@ -26,11 +26,17 @@ export interface StdioOptions {
   stdin: boolean
 }
 
+export type RootfsMounts = { type: string; source: string; target?: string; options: string[] }[]
+
 export interface CreateTaskOptions {
   id: string
   /** Absolute path of a directory holding config.json; the runtime keeps its own files there too. */
   bundle: string
-  rootfs: { type: string; source: string; target?: string; options: string[] }[]
+  /**
+   * Given as a promise, the runtime gets ready meanwhile and reads config.json when it has settled; when it is rejected, so is the creation,
+   * with the same reason.
+   */
+  rootfs: RootfsMounts | Promise<RootfsMounts>
   stdio: StdioOptions
   signal?: AbortSignal
 }

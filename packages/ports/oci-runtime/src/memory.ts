@@ -284,7 +284,8 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
 
   return {
     name: 'memory',
-    async create({ id, bundle, stdio, signal }: CreateTaskOptions) {
+    async create({ id, bundle, rootfs, stdio, signal }: CreateTaskOptions) {
+      await rootfs
       await before('create', id)
       signal?.throwIfAborted()
       if (world.tasks.has(id)) throw new BerthError('already-exists', 'TASK_EXISTS', `task ${id}: already exists`)

@@ -35,18 +35,13 @@ function userOf(ctx: Context, container: Container, rootfs: readonly Mount[]): R
   return resolveUser(config.User ?? '', accounts, host.GroupAdd ?? [])
 }
 
-/** Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still. */
-export async function makeTask(ctx: Context, container: Container): Promise<{ task: Task; log: Log | undefined }> {
+/** Attaches the network and the volumes, and writes the bundle's configuration. Gives the mounts of the root file system. */
+async function prepareBundle(ctx: Context, container: Container): Promise<Mount[]> {
   const { id } = container
-  const { config, host, runtime: runtimeName } = container.record.definition
-  const { networks, volumes, snapshotter, runtimes } = ctx.deps
-  const runtime = runtimes.get(runtimeName)
-  if (!runtime) throw new BerthError('invalid-argument', 'RUNTIME_UNKNOWN', `unknown or invalid runtime name: ${runtimeName}`)
-  const joined = joinedNamespaces(ctx, host)
+  const { config, host } = container.record.definition
+  const { networks, volumes, snapshotter } = ctx.deps
   const bundle = bundleOf(ctx, id)
-  removeBundle(bundle)
-  mkdirSync(bundle, { recursive: true, mode: 0o700 })
-
+  const joined = joinedNamespaces(ctx, host)
   const fileSystem = async (): Promise<{ rootfs: Mount[]; user: ResolvedUser }> => {
     const rootfs = await snapshotter.mounts(id)
     return { rootfs, user: userOf(ctx, container, rootfs) }
@@ -55,16 +50,31 @@ export async function makeTask(ctx: Context, container: Container): Promise<{ ta
   const files = { hosts: sandbox.hostsPath, resolvConf: sandbox.resolvConfPath, hostname: join(stateDirOf(ctx, id), 'hostname') }
   const spec = buildSpec({ id, config, host, user, netns: sandbox.netns, joined, volumes: volumeMounts, files, machine: ctx.machine })
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 })
+  return rootfs
+}
+
+/** Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still. */
+export async function makeTask(ctx: Context, container: Container): Promise<{ task: Task; log: Log | undefined }> {
+  const { id } = container
+  const { config, runtime: runtimeName } = container.record.definition
+  const runtime = ctx.deps.runtimes.get(runtimeName)
+  if (!runtime) throw new BerthError('invalid-argument', 'RUNTIME_UNKNOWN', `unknown or invalid runtime name: ${runtimeName}`)
+  const bundle = bundleOf(ctx, id)
+  removeBundle(bundle)
+  mkdirSync(bundle, { recursive: true, mode: 0o700 })
 
   const streams = outputOf(ctx, container)
   const log = openLog(ctx, container)
   streams.log = log
+  const rootfs = prepareBundle(ctx, container)
   let task: Task | undefined
   try {
     task = await runtime.create({ id, bundle, rootfs, stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
     streams.connect(task)
     return { task, log }
   } catch (error) {
+    // What was begun ends before it can be given back.
+    await rootfs.catch(() => {})
     await task?.delete().catch(() => {})
     log?.close()
     throw error
