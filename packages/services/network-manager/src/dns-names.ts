@@ -105,5 +105,5 @@ function namesOf({ names }: NamedEndpoint): Set<string> {
 /** @see RFC 1035, section 3.5; RFC 3596, section 2.5 */
 function reverseName(address: string): string {
   const data = addressData(address)
-  return data.length === 4 ? `${[...data].toReversed().join('.')}.in-addr.arpa` : `${[...data.toString('hex')].toReversed().join('.')}.ip6.arpa`
+  return data.length === 4 ? `${[...data].toReversed().join('.')}.in-addr.arpa` : `${data.toString('hex').split('').toReversed().join('.')}.ip6.arpa`
 }

@@ -50,6 +50,8 @@ export interface ActiveEndpoint {
 
 export interface EndpointRecord {
   networkId: string
+  /** Finds the network again when it was removed and made anew. */
+  networkName: string
   /** As asked for at creation or by connect. */
   wanted: Pick<EndpointSettings, 'IPAMConfig' | 'Links' | 'Aliases' | 'DriverOpts' | 'GwPriority' | 'MacAddress'>
   active: ActiveEndpoint | undefined
@@ -73,6 +75,7 @@ export interface ContainerRecord {
   domainname: string
   mode: SandboxMode
   host: Pick<HostConfig, 'Dns' | 'DnsOptions' | 'DnsSearch' | 'ExtraHosts' | 'Links'>
+  /** An empty host address stands for all of the host's. */
   ports: PortRequest[]
   /** `80/tcp`: all that are told of, published or not. */
   exposedPorts: string[]

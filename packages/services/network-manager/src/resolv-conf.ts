@@ -45,7 +45,7 @@ function merge({ host, wanted }: ResolvConfOptions): { search: string[]; options
 }
 
 function write({ servers, search, options }: ResolverSettings, comments: readonly string[]): string {
-  const lines = [...servers.map((server) => `nameserver ${server}`)]
+  const lines = servers.map((server) => `nameserver ${server}`)
   if (search.length > 0) lines.push(`search ${search.join(' ')}`)
   if (options.length > 0) lines.push(`options ${options.join(' ')}`)
   return `${heading}\n${lines.join('\n')}\n\n${comments.map((comment) => `# ${comment}\n`).join('')}`
