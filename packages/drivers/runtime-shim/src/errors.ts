@@ -11,7 +11,7 @@ export function runtimeError(error: unknown, id: string, context = ''): unknown 
   // `unknown` is what containerd's clients append to a failure without a class of its own; Docker's clients show it.
   const message = `${context}${text}${error.code === 2 ? ': unknown' : ''}`
   if (/exec: ".*": .*(executable file not found|no such file or directory)/s.test(text)) return new BerthError('not-found', 'EXECUTABLE_NOT_FOUND', message)
-  if (/exec: ".*": .*permission denied/s.test(text)) return new BerthError('permission-denied', 'EXECUTABLE_DENIED', message)
+  if (/exec: ".*": .*(permission denied|is a directory|exec format error)/s.test(text)) return new BerthError('permission-denied', 'EXECUTABLE_DENIED', message)
   if (/cannot \w+ .*(stopped|deleted|paused|created) (state|process)|cannot \w+ a (stopped|deleted|running)|not running/.test(text))
     return new BerthError('conflict', 'TASK_STATE', message)
   if (error.code === 5 || /process already finished|does not exist/.test(text)) return new BerthError('not-found', 'PROCESS_NOT_FOUND', message)

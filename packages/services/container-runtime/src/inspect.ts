@@ -2,7 +2,9 @@ import { join } from 'node:path'
 import type { ContainerInspectResponse, ContainerState } from '@berth/api-types'
 import type { Container } from './container.ts'
 import { type Context, stateDirOf } from './context.ts'
+import { configDefaults, hostDefaults, withDefaults } from './inspect-defaults.ts'
 import { openLog } from './log-driver.ts'
+import { maskedPathsOf } from './spec/index.ts'
 
 type ApiState = NonNullable<ContainerState>
 
@@ -61,14 +63,14 @@ export async function inspectContainer(ctx: Context, container: Container, { siz
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
-    ExecIDs: container.execs.size > 0 ? [...container.execs.keys()] : undefined,
-    HostConfig: definition.host,
+    ExecIDs: container.execs.size > 0 ? [...container.execs.keys()] : null,
+    HostConfig: withDefaults({ ...hostDefaults, ...maskedPathsOf(definition.host) }, definition.host),
     GraphDriver: { Name: definition.driver, Data: {} },
     Mounts: ctx.deps.volumes.mountPoints(id),
-    Config: definition.config,
+    Config: withDefaults(configDefaults, definition.config),
     NetworkSettings: settings,
     ...(size ? await sizesOf(ctx, container) : {}),
-  } as ContainerInspectResponse
+  } as unknown as ContainerInspectResponse
 }
 
 /** Where the log is; asked of the driver once. */

@@ -56,6 +56,8 @@ export class Lifecycle {
     streams.log = log
     streams.connect(task)
     const status = await task.status()
+    // Its start was cut off between the process's and the record's.
+    if (state.status === 'starting') Object.assign(state, { exitCode: 0, error: '', oomKilled: false, startedAt: formatNano(nowNano()) })
     if (status !== 'stopped') state.status = status === 'paused' ? 'paused' : 'running'
     state.pid = task.pid
     this.#ctx.records.saveState(container.record)

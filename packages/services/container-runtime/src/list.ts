@@ -195,7 +195,7 @@ function summaryOf(ctx: Context, container: Container): ContainerSummary {
 export async function listContainers(ctx: Context, { all, limit = 0, size, filters }: ListOptions): Promise<ContainerSummary[]> {
   const test = await filterTest(ctx, filters)
   // Asking for a state, or for the last few, implies those that do not run.
-  const isEverything = all || limit > 0 || ['status', 'exited', 'before', 'since'].some((key) => filters.get(key)?.length)
+  const isEverything = all || limit > 0 || (filters.get('status')?.length ?? 0) > 0
   const found = ctx.containers
     .all()
     .filter((container) => container.record.phase !== 'creating' && (isEverything || container.isRunning) && test(container))

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { availableParallelism, totalmem } from 'node:os'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ContainerStatsResponse } from '@berth/api-types'
@@ -20,12 +20,13 @@ export interface StatsOptions {
 const interval = 1000
 const clockTicks = 100
 
-/** Processor time of the whole machine in nanoseconds, to compare a container's with. */
-async function systemCpu(): Promise<number> {
-  const line = (await readFile('/proc/stat', 'utf8')).split('\n', 1)[0] ?? ''
+/** Processor time of the whole machine in nanoseconds, to compare a container's with, and of how many processors it is the sum. */
+async function systemCpu(): Promise<{ system_cpu_usage: number; online_cpus: number }> {
+  const lines = (await readFile('/proc/stat', 'utf8')).split('\n')
+  const line = lines[0] ?? ''
   // guest time is in user time already: the first eight columns
   const ticks = line.trim().split(/\s+/).slice(1, 9).reduce((sum, value) => sum + Number(value), 0)
-  return ticks * (1e9 / clockTicks)
+  return { system_cpu_usage: ticks * (1e9 / clockTicks), online_cpus: lines.filter((text) => /^cpu\d/.test(text)).length }
 }
 
 /** The control-group directories of a running container. */
@@ -43,7 +44,7 @@ async function sample(ctx: Context, container: Container, directories: CgroupDir
     ...rest,
     num_procs: 0,
     storage_stats: {},
-    cpu_stats: { ...cpu, system_cpu_usage: system, online_cpus: availableParallelism() },
+    cpu_stats: { ...cpu, ...system },
     precpu_stats: noCpu,
     ...(Object.keys(networks).length > 0 ? { networks } : {}),
   }

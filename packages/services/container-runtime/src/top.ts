@@ -3,7 +3,6 @@ import { promisify } from 'node:util'
 import { BerthError, messageOf } from '@berth/core'
 import type { Container } from './container.ts'
 import { type Context, emit } from './context.ts'
-import { checkActive } from './execs.ts'
 import { invalid } from './validate-config.ts'
 
 const run = promisify(execFile)
@@ -38,8 +37,8 @@ function checkArguments(text: string): string[] {
 /** The processes of a container as the machine's `ps` shows them. Throws `conflict` when it does not run. */
 export async function topContainer(ctx: Context, container: Container, psArgs: string): Promise<{ Titles: string[]; Processes: string[][] }> {
   const args = checkArguments(psArgs || '-ef')
-  checkActive(container)
-  const pids = new Set(await container.run?.task.pids())
+  if (!container.run) throw new BerthError('conflict', 'CONTAINER_NOT_RUNNING', `Container ${container.id} is not running`)
+  const pids = new Set(await container.run.task.pids())
   let output: string
   try {
     output = (await run('ps', args, { maxBuffer: 64 * 1024 * 1024, timeout: 10_000 })).stdout

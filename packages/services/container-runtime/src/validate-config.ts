@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os'
+import { cpus } from 'node:os'
 import type { ContainerConfig, HealthConfig, HostConfig, Resources, RestartPolicy } from '@berth/api-types'
 import { BerthError } from '@berth/core'
 import { parseSignal } from './signals.ts'
@@ -55,7 +55,8 @@ export function validateRestartPolicy(policy: RestartPolicy | undefined, autoRem
 /** Checks limits against each other and the machine. Returns warnings for what the machine cannot do. */
 export function validateResources(resources: Resources, machine: MachineFeatures): string[] {
   const { Memory = 0, MemorySwap = 0, MemoryReservation = 0, NanoCpus = 0, CpuPeriod = 0, CpuQuota = 0, MemorySwappiness, BlkioWeight = 0 } = resources
-  const processors = availableParallelism()
+  // Not `availableParallelism`, which is what this process may use, not what the machine has.
+  const processors = cpus().length
   if (Memory && Memory < 6 * mebibyte) throw invalid('Minimum memory limit allowed is 6MB')
   if (Memory && MemorySwap > 0 && MemorySwap < Memory) throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage')
   if (!Memory && MemorySwap > 0) throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage')

@@ -164,7 +164,7 @@ describe('exec', () => {
     expect(await engine.runtime.execs.inspect(first.Id)).toMatchObject({ Running: false, ExitCode: 127 })
     const second = await engine.runtime.execs.create('c1', { Cmd: ['nothere'] })
     await expect(engine.runtime.execs.start(second.Id, { detach: true, tty: false })).rejects.toMatchObject({ kind: 'invalid-argument' })
-    expect((await engine.runtime.containers.inspect('c1', { size: false })).ExecIDs).toBeUndefined()
+    expect((await engine.runtime.containers.inspect('c1', { size: false })).ExecIDs).toBeNull()
     await engine.runtime.containers.remove('c1', forced)
   })
 })

@@ -26,8 +26,8 @@ export interface SpecInput {
   user: ResolvedUser
   /** File of the network namespace, or `host`. */
   netns: string
-  /** Paths of the namespaces joined for `PidMode`, `IpcMode` `container:…`; a shared `shm` directory comes with the latter. */
-  joined?: { pid?: string; ipc?: string; shm?: string }
+  /** Paths of the namespaces joined for `PidMode`, `IpcMode` `container:…`. */
+  joined?: { pid?: string; ipc?: string }
   volumes: readonly VolumeMount[]
   /** Host files bound over the container's; writable by it, as in Docker. */
   files: { hosts?: string | undefined; resolvConf?: string | undefined; hostname?: string | undefined }
@@ -45,10 +45,12 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
 
 const kernelMount = (destination: string, type: string, source: string, options: string[]): OciMount => ({ destination, type, source, options })
 
-function mountsOf({ host, volumes, files, machine, joined }: SpecInput): OciMount[] {
+function mountsOf({ host, volumes, files, machine }: SpecInput): OciMount[] {
   const access = host.Privileged ? 'rw' : 'ro'
   const inert = ['nosuid', 'noexec', 'nodev']
   const bound = (source: string, destination: string): OciMount => kernelMount(destination, 'bind', source, ['rbind', 'rprivate'])
+  const sharedMemory =
+    host.IpcMode === 'host' ? bound('/dev/shm', '/dev/shm') : kernelMount('/dev/shm', 'tmpfs', 'shm', [...inert, 'mode=1777', `size=${host.ShmSize || 64 * 1024 * 1024}`])
   const mounts: OciMount[] = [
     kernelMount('/proc', 'proc', 'proc', inert),
     kernelMount('/dev', 'tmpfs', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
@@ -56,11 +58,7 @@ function mountsOf({ host, volumes, files, machine, joined }: SpecInput): OciMoun
     kernelMount('/sys', 'sysfs', 'sysfs', [...inert, access]),
     kernelMount('/sys/fs/cgroup', 'cgroup', 'cgroup', [...inert, access, 'relatime']),
     host.IpcMode === 'host' ? bound('/dev/mqueue', '/dev/mqueue') : kernelMount('/dev/mqueue', 'mqueue', 'mqueue', inert),
-    joined?.shm
-      ? bound(joined.shm, '/dev/shm')
-      : host.IpcMode === 'host'
-        ? bound('/dev/shm', '/dev/shm')
-        : kernelMount('/dev/shm', 'tmpfs', 'shm', [...inert, 'mode=1777', `size=${host.ShmSize || 64 * 1024 * 1024}`]),
+    ...(host.IpcMode === 'none' ? [] : [sharedMemory]),
     ...(files.resolvConf ? [bound(files.resolvConf, '/etc/resolv.conf')] : []),
     ...(files.hostname ? [bound(files.hostname, '/etc/hostname')] : []),
     ...(files.hosts ? [bound(files.hosts, '/etc/hosts')] : []),
@@ -143,6 +141,18 @@ function hostDevices(host: HostConfig): OciDevice[] {
   return host.Privileged ? within('/dev') : (host.Devices ?? []).flatMap(({ PathOnHost = '', PathInContainer }) => device(PathOnHost, PathInContainer || PathOnHost))
 }
 
+/** The paths that are hidden from a container and those that it cannot write to, in `HostConfig`'s words. */
+export function maskedPathsOf(host: HostConfig): { MaskedPaths: string[]; ReadonlyPaths: string[] } {
+  if (host.Privileged || parseSecurityOptions(host.SecurityOpt ?? []).unmaskPaths) return { MaskedPaths: [], ReadonlyPaths: [] }
+  return { MaskedPaths: host.MaskedPaths ?? maskedPaths, ReadonlyPaths: host.ReadonlyPaths ?? readonlyPaths }
+}
+
+/** In a network of its own a container may listen on low ports and ping without privileges, as in Docker. */
+function defaultSysctls({ host, netns }: SpecInput): Record<string, string> {
+  if (netns === 'host' || host.NetworkMode?.startsWith('container:')) return {}
+  return { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
+}
+
 /**
  * The OCI configuration of a container, with a root file system in the bundle's `rootfs`. Throws `invalid-argument` for what cannot be.
  * @see OCI runtime specification v1.2
@@ -154,8 +164,8 @@ export function buildSpec(input: SpecInput): OciSpec {
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
   const confined = !host.Privileged && security.seccomp !== 'unconfined'
   const profile = security.seccomp
-  const masked = host.Privileged || security.unmaskPaths ? [] : (host.MaskedPaths ?? maskedPaths)
-  const readonly = host.Privileged || security.unmaskPaths ? [] : (host.ReadonlyPaths ?? readonlyPaths)
+  const { MaskedPaths, ReadonlyPaths } = maskedPathsOf(host)
+  const sysctls = { ...defaultSysctls(input), ...host.Sysctls }
   const rlimits = rlimitsOf(host)
   const devices = hostDevices(host)
   return {
@@ -182,10 +192,10 @@ export function buildSpec(input: SpecInput): OciSpec {
       cgroupsPath: `${host.CgroupParent ? `/${host.CgroupParent.replace(/^\/+/, '')}` : '/berth'}/${id}`,
       resources: resourcesOf(host, machine),
       ...(devices.length > 0 ? { devices } : {}),
-      ...(host.Sysctls ? { sysctl: host.Sysctls } : {}),
+      ...(Object.keys(sysctls).length > 0 ? { sysctl: sysctls } : {}),
       ...(confined ? { seccomp: typeof profile === 'object' ? resolveProfile(profile.profile, capabilities) : defaultSeccomp(capabilities) } : {}),
-      maskedPaths: masked,
-      readonlyPaths: readonly,
+      maskedPaths: MaskedPaths,
+      readonlyPaths: ReadonlyPaths,
       rootfsPropagation: 'rprivate',
     },
   }
