@@ -1,1 +1,17 @@
-export {}
+/**
+ * A client of the Docker Engine API: of Berth's daemon, and of any other engine that speaks it.
+ *
+ * @example
+ * await using engine = await connectEngine({ host: 'unix:///run/berth/berth.sock' })
+ * for await (const { status } of engine.images.pull('registry.example/app')) console.log(status)
+ */
+export type { AttachOptions, CreateContainerOptions, ListContainersOptions, LogsOptions, StopOptions } from './areas/containers.ts'
+export type { TerminalSize } from './areas/execs.ts'
+export type { ImportOptions, ListImagesOptions, TransferOptions } from './areas/images.ts'
+export type { EventsOptions } from './areas/system.ts'
+export { connectEngine, type ConnectOptions, type EngineClient } from './engine-client.ts'
+export type { Filters } from './filters.ts'
+export type { OutputChunk } from './output-frames.ts'
+export type { ProcessConnection } from './process-connection.ts'
+export type { RequestOptions, TlsOptions } from './transport.ts'
+export { type EngineAddress, parseHost } from './address.ts'
