@@ -67,8 +67,9 @@ export async function joinEndpoint(ctx: Context, container: ContainerRecord, end
 export async function publishPorts(ctx: Context, container: ContainerRecord): Promise<void> {
   const route = container.endpoints.find(({ active }) => active?.isDefaultRoute)
   if (!route?.active || container.ports.length === 0) return
-  const driver = driverOf(ctx, networkOfEndpoint(ctx, route).driver)
-  route.active.published = await driver.publish(route.networkId, route.active.id, onHostAddresses(container.ports, ctx.host.hasIpv6()))
+  const { driver, options } = networkOfEndpoint(ctx, route)
+  const requests = onHostAddresses(container.ports, { hasIpv6: ctx.host.hasIpv6(), options })
+  route.active.published = await driverOf(ctx, driver).publish(route.networkId, route.active.id, requests)
 }
 
 async function make(ctx: Context, container: ContainerRecord): Promise<void> {

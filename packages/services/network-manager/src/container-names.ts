@@ -18,6 +18,14 @@ const namedEndpoints = (ctx: Context, { endpoints }: ContainerRecord): EndpointR
     return active && network && hasNames(ctx, network)
   })
 
+/** Whether the embedded name server will serve a container. */
+export function wantsNames(ctx: Context, { endpoints }: ContainerRecord): boolean {
+  return endpoints.some(({ networkId }) => {
+    const network = ctx.records.networks.get(networkId)
+    return network !== undefined && hasNames(ctx, network)
+  })
+}
+
 /** Lets others find a running container by its names as they are now. */
 export function publishNames(ctx: Context, container: ContainerRecord): void {
   for (const endpoint of namedEndpoints(ctx, container)) {
@@ -35,7 +43,7 @@ export function publishNames(ctx: Context, container: ContainerRecord): void {
 }
 
 /** What the embedded name server of a running container needs to know; undefined where it has none. */
-export function dnsSandboxOf(ctx: Context, container: ContainerRecord): DnsSandbox | undefined {
+function dnsSandboxOf(ctx: Context, container: ContainerRecord): DnsSandbox | undefined {
   const endpoints = namedEndpoints(ctx, container)
   if (!container.sandbox || endpoints.length === 0) return undefined
   const hasWayOut = container.endpoints.some(({ networkId, active }) => active && ctx.records.networks.get(networkId)?.isInternal === false)

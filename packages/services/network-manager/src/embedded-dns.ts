@@ -30,6 +30,13 @@ export class EmbeddedDns implements AsyncDisposable {
     this.#logger = logger
   }
 
+  /** Starts the thread ahead of the first sandbox. */
+  prepare(): void {
+    if (this.#worker) return
+    this.#tellAll(this.#start()).catch((error: unknown) => this.#logger.warn('the name server was not told', { error }))
+    this.#endLater()
+  }
+
   /** Serves names in a sandbox; when the promise is fulfilled, it answers. */
   async open(sandbox: DnsSandbox): Promise<void> {
     this.#sandboxes.set(sandbox.id, sandbox)
@@ -60,6 +67,10 @@ export class EmbeddedDns implements AsyncDisposable {
   close(id: string): void {
     if (!this.#sandboxes.delete(id)) return
     this.#tell({ kind: 'close', id })
+    this.#endLater()
+  }
+
+  #endLater(): void {
     clearTimeout(this.#ending)
     this.#ending = setTimeout(() => (this.#sandboxes.size === 0 ? void this.#end() : undefined), linger).unref()
   }
@@ -100,6 +111,7 @@ export class EmbeddedDns implements AsyncDisposable {
       trackUnmanagedFds: false, // sockets come from system calls
     })
     this.#worker = worker
+    worker.unref()
     worker.on('message', ({ id, error }: DnsAnswer) => {
       const waiting = this.#waiting.get(id)
       this.#waiting.delete(id)

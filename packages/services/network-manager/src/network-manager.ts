@@ -7,7 +7,7 @@ import { AddressAllocator } from './allocate-addresses.ts'
 import { attach, type NetworkSandbox } from './attach.ts'
 import { type AddressPool, defaultPools } from './choose-subnet.ts'
 import { connectContainer, disconnectContainer } from './connect.ts'
-import { publishNames } from './container-names.ts'
+import { publishNames, wantsNames } from './container-names.ts'
 import type { Context, Filters } from './context.ts'
 import { createNetwork } from './create-network.ts'
 import { takeDown } from './detach.ts'
@@ -118,7 +118,10 @@ export class NetworkManager implements AsyncDisposable {
 
   /** Checks and records what a container wants; nothing is made in the kernel yet. */
   async reserve(request: NetworkRequest): Promise<void> {
-    this.#ctx.records.putContainer(planContainer(this.#ctx, request))
+    const container = planContainer(this.#ctx, request)
+    this.#ctx.records.putContainer(container)
+    // It starts meanwhile, and is there when the container does.
+    if (wantsNames(this.#ctx, container)) this.#ctx.dns.prepare()
   }
 
   /** Makes the sandbox with all its endpoints and published ports, or nothing. Gives the other's for `container:…`. */

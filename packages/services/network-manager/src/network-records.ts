@@ -60,7 +60,7 @@ export interface EndpointRecord {
 /** Where a container's network lives. */
 export type SandboxMode = { kind: 'own' } | { kind: 'host' } | { kind: 'container'; id: string }
 
-export interface SandboxRecord {
+interface SandboxRecord {
   id: string
   /** File of the network namespace; `host` for the host's own. */
   netns: string

@@ -19,8 +19,10 @@ describe('ports', () => {
 
   it('are published on all addresses of both families, where there are both', () => {
     const { requests } = parsePorts({ PortBindings: { '80/tcp': [{ HostPort: '8080' }] } }, [])
-    expect(onHostAddresses(requests, true).map(({ hostAddress }) => hostAddress)).toEqual(['0.0.0.0', '::'])
-    expect(onHostAddresses(requests, false).map(({ hostAddress }) => hostAddress)).toEqual(['0.0.0.0'])
+    const addresses = (hasIpv6: boolean, options = {}) => onHostAddresses(requests, { hasIpv6, options }).map(({ hostAddress }) => hostAddress)
+    expect(addresses(true)).toEqual(['0.0.0.0', '::'])
+    expect(addresses(false)).toEqual(['0.0.0.0'])
+    expect(addresses(true, { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' })).toEqual(['127.0.0.1'])
   })
 
   it.each(['', '0', '65536', '80/icmp', '90-80/tcp', '-1', '80/tcp/udp', 'http'])('refuse the container port %j', (key) => {

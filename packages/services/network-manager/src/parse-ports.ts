@@ -50,8 +50,12 @@ export function parsePorts({ PortBindings, PublishAllPorts }: Pick<HostConfig, '
   return { requests, exposed: [...all] }
 }
 
-/** With addresses of the host in place of all of them: of both families, next to each other so that a driver gives them one port. */
-export function onHostAddresses(requests: readonly PortRequest[], hasIpv6: boolean): PortRequest[] {
-  const everywhere = hasIpv6 ? ['0.0.0.0', '::'] : ['0.0.0.0']
+/**
+ * With addresses of the host in place of all of them: of both families, next to each other so that a driver gives them one port, or the
+ * one address that the network's options name.
+ */
+export function onHostAddresses(requests: readonly PortRequest[], { hasIpv6, options }: { hasIpv6: boolean; options: Readonly<Record<string, string>> }): PortRequest[] {
+  const bound = options['com.docker.network.bridge.host_binding_ipv4'] || '0.0.0.0'
+  const everywhere = hasIpv6 && bound === '0.0.0.0' ? [bound, '::'] : [bound]
   return requests.flatMap((request) => (request.hostAddress === '' ? everywhere.map((hostAddress) => ({ ...request, hostAddress })) : [request]))
 }

@@ -12,6 +12,15 @@ export interface DefaultBridgeOptions {
 }
 
 const usualBip = '172.17.0.1/16'
+const prefix = 'com.docker.network.'
+/** Docker's, which its clients show; they say what holds without them too. */
+const usualOptions = {
+  [`${prefix}bridge.default_bridge`]: 'true',
+  [`${prefix}bridge.enable_icc`]: 'true',
+  [`${prefix}bridge.enable_ip_masquerade`]: 'true',
+  [`${prefix}bridge.host_binding_ipv4`]: '0.0.0.0',
+  [`${prefix}driver.mtu`]: '1500',
+}
 
 function poolOf(bip: string): Pool {
   const address = parseCidr(bip)
@@ -27,7 +36,7 @@ function chooseBridgePool(ctx: Context): Pool {
 /** Makes the records of the networks that are always there, those whose drivers there are, or brings them up to date. */
 export function definePredefined(ctx: Context, { bip, name }: DefaultBridgeOptions): void {
   const wanted = bip === undefined ? undefined : poolOf(bip)
-  const options: Record<string, string> = name === undefined ? {} : { 'com.docker.network.bridge.name': name }
+  const options: Record<string, string> = name === undefined ? usualOptions : { ...usualOptions, [`${prefix}bridge.name`]: name }
   const known = new Map([...ctx.records.networks.values()].filter(({ isPredefined }) => isPredefined).map((network) => [network.name, network]))
   const define = (network: string, driver: string, more: Partial<NetworkRecord>): void => {
     if (known.has(network) || !ctx.drivers.has(driver)) return

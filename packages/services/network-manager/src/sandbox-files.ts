@@ -11,7 +11,7 @@ import { addHosts, buildHosts, type HostsEntry, removeHosts } from './hosts-file
 import type { ContainerRecord, EndpointRecord } from './network-records.ts'
 import { buildEmbeddedResolvConf, buildResolvConf, parseResolvConf, type ResolvConfOptions } from './resolv-conf.ts'
 
-export function filesDirOf({ execDir }: Context, containerId: string): string {
+function filesDirOf({ execDir }: Context, containerId: string): string {
   return join(execDir, 'files', containerId)
 }
 
@@ -71,7 +71,7 @@ export function resolverOptions(ctx: Context, { host }: ContainerRecord): Resolv
 }
 
 /** Whether the embedded name server serves a container. */
-export function hasEmbeddedDns(ctx: Context, { endpoints }: ContainerRecord): boolean {
+function hasEmbeddedDns(ctx: Context, { endpoints }: ContainerRecord): boolean {
   return endpoints.some(({ networkId, active }) => {
     const network = ctx.records.networks.get(networkId)
     return active !== undefined && network !== undefined && hasNames(ctx, network)

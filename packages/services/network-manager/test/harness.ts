@@ -14,6 +14,8 @@ const host: HostFacts = {
   resolvConf: () => 'nameserver 192.0.2.53\nsearch example.org\n',
 }
 
+const knownOptions = ['bridge.name', 'bridge.default_bridge', 'bridge.enable_icc', 'bridge.enable_ip_masquerade', 'bridge.host_binding_ipv4', 'driver.mtu'].map((option) => `com.docker.network.${option}`)
+
 /** One manager after another over the same directories and the same kernel, the drivers' memory. */
 export class Machine implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'berth-networks-'))
@@ -28,7 +30,7 @@ export class Machine implements AsyncDisposable {
   /** Starts a manager, in place of the one before, which is let go as by its death. */
   async start({ running = [], ...options }: Partial<NetworkManagerOptions> & { running?: readonly string[] } = {}): Promise<NetworkManager> {
     await this.stop()
-    const bridge = memoryNetworkDriver({ name: 'bridge', state: this.kernel, knownOptions: ['com.docker.network.bridge.name', 'mtu'] })
+    const bridge = memoryNetworkDriver({ name: 'bridge', state: this.kernel, knownOptions })
     const drivers = [bridge, memoryNetworkDriver({ name: 'host', sandbox: 'host', hasAddresses: false }), memoryNetworkDriver({ name: 'null', hasAddresses: false })]
     this.#manager = new NetworkManager({ stateDir: join(this.dir, 'state'), execDir: this.execDir, drivers, host, emit: (event) => this.events.push(event), ...options })
     await this.#manager.restore(new Set(running))

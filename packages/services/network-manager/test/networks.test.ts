@@ -24,13 +24,13 @@ describe('networks', () => {
   })
 
   it('are made with Docker’s defaults and shown as Docker shows them', async () => {
-    const { Id } = await networks.create({ Name: 'front', Labels: { a: 'b' }, Options: { mtu: '1400' } })
+    const { Id } = await networks.create({ Name: 'front', Labels: { a: 'b' }, Options: { 'com.docker.network.driver.mtu': '1400' } })
     expect(await networks.inspect('front')).toEqual({
       Name: 'front', Id, Created: expect.stringMatching(/^\d{4}-.*\.\d{9}Z$/), Scope: 'local', Driver: 'bridge', EnableIPv4: true, EnableIPv6: false,
       IPAM: { Driver: 'default', Options: {}, Config: [{ Subnet: '172.18.0.0/16', Gateway: '172.18.0.1' }] },
-      Internal: false, Attachable: false, Ingress: false, ConfigFrom: { Network: '' }, ConfigOnly: false, Containers: {}, Options: { mtu: '1400' }, Labels: { a: 'b' },
+      Internal: false, Attachable: false, Ingress: false, ConfigFrom: { Network: '' }, ConfigOnly: false, Containers: {}, Options: { 'com.docker.network.driver.mtu': '1400' }, Labels: { a: 'b' },
     }) // prettier-ignore
-    expect(machine.kernel.networks.get(Id)?.definition).toEqual({ id: Id, name: 'front', isInternal: false, subnets: [{ cidr: '172.18.0.0/16', gateway: '172.18.0.1' }], options: { mtu: '1400' } })
+    expect(machine.kernel.networks.get(Id)?.definition).toEqual({ id: Id, name: 'front', isInternal: false, subnets: [{ cidr: '172.18.0.0/16', gateway: '172.18.0.1' }], options: { 'com.docker.network.driver.mtu': '1400' } })
     expect(machine.events).toMatchObject([{ type: 'network', action: 'create', id: Id, attributes: { name: 'front', type: 'bridge' } }])
     expect((await networks.inspect(Id.slice(0, 12))).Name).toBe('front')
   })
@@ -131,7 +131,7 @@ describe('the default bridge', () => {
   it('has the address and the link that it is given, also later', async () => {
     await using machine = new Machine()
     let networks = await machine.start({ defaultBridge: { bip: '10.9.0.1/24', name: 'berth0' } })
-    expect(await networks.inspect('bridge')).toMatchObject({ IPAM: { Config: [{ Subnet: '10.9.0.0/24', Gateway: '10.9.0.1' }] }, Options: { 'com.docker.network.bridge.name': 'berth0' } })
+    expect(await networks.inspect('bridge')).toMatchObject({ IPAM: { Config: [{ Subnet: '10.9.0.0/24', Gateway: '10.9.0.1' }] }, Options: { 'com.docker.network.bridge.name': 'berth0', 'com.docker.network.bridge.default_bridge': 'true' } })
     networks = await machine.start({ defaultBridge: { bip: '10.10.0.1/24', name: 'berth0' } })
     expect((await networks.inspect('bridge')).IPAM?.Config).toEqual([{ Subnet: '10.10.0.0/24', Gateway: '10.10.0.1' }])
   })
