@@ -75,7 +75,6 @@ export class NamespaceRunner implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#worker?.ref() // or a program that awaits this would end here
     await this.#worker?.terminate()
     this.#worker = undefined
   }
