@@ -1,110 +1,140 @@
-import { BerthError } from '@berth/core'
-import { withoutSecrets } from './registry-error.ts'
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as requestPlain } from 'node:http'
+import { Agent as HttpsAgent, request as requestEncrypted } from 'node:https'
+import { pipeline } from 'node:stream/promises'
+import { BerthError, isErrno } from '@berth/core'
+import type { InsecureHosts } from './insecure-hosts.ts'
+import { connectionError, withoutSecrets } from './registry-error.ts'
+import { RegistryResponse } from './registry-response.ts'
+import { Silence } from './silence.ts'
 
 export interface TransportOptions {
   userAgent: string
   /** Milliseconds until a registry must have begun to answer. */
   answerTimeout: number
-  /** Milliseconds that a body may pause. */
+  /** Milliseconds that a transfer may stand still. */
   idleTimeout: number
+  /** Whose certificates are not checked. */
+  insecure: InsecureHosts
 }
 
 export interface SendOptions {
   method: string
   headers?: Record<string, string> | undefined
-  body?: BodyInit | AsyncIterable<Uint8Array> | undefined
+  body?: string | Uint8Array | AsyncIterable<Uint8Array> | undefined
   signal: AbortSignal
+  followRedirects?: boolean
 }
 
 const maxRedirects = 5
+const redirectStatuses = [301, 302, 303, 307, 308]
 
-/** HTTP requests that follow redirects without taking credentials along, and that end when the other side falls silent. */
-export class Transport {
+/** What we sent failed, not the connection. */
+class SourceFailure extends Error {}
+
+/** HTTP requests that take no credentials along to other origins, never go from encrypted to plain, and end when the other side falls silent. */
+export class Transport implements Disposable {
   readonly #options: TransportOptions
+  readonly #plain = new HttpAgent({ keepAlive: true })
+  readonly #encrypted = new HttpsAgent({ keepAlive: true })
+  readonly #unchecked = new HttpsAgent({ keepAlive: true, rejectUnauthorized: false })
 
   constructor(options: TransportOptions) {
     this.#options = options
   }
 
-  async send(url: string, { method, headers = {}, body, signal }: SendOptions): Promise<Response> {
-    let target = url
+  /** @throws `unavailable` if there is no connection, `deadline-exceeded` if there is no answer in time, the reason of the signal. */
+  async send(url: string, { followRedirects = true, headers = {}, ...options }: SendOptions): Promise<RegistryResponse> {
+    let target = new URL(url)
     const sent: Record<string, string> = { 'User-Agent': this.#options.userAgent, ...headers }
     for (let redirects = 0; ; redirects++) {
-      const response = await this.#fetch(target, { method, headers: sent, body, signal })
-      const location = response.headers.get('location')
-      if (![301, 302, 303, 307, 308].includes(response.status) || !location || (method !== 'GET' && method !== 'HEAD')) return response
-      await response.body?.cancel()
-      const next = URL.parse(location, target)
+      const response = await this.#once(target, { ...options, headers: sent })
+      const location = response.header('location')
+      const isFollowed = followRedirects && location !== undefined && redirectStatuses.includes(response.status) && ['GET', 'HEAD'].includes(options.method)
+      if (!isFollowed) return response
+      response.discard()
+      const next = URL.parse(location, target.href)
       if (redirects >= maxRedirects || !next) throw new BerthError('unavailable', 'REGISTRY_REDIRECT', `${withoutSecrets(url)} redirects ${next ? 'too often' : 'to nowhere'}`)
-      if (next.protocol !== 'https:' && !(next.protocol === 'http:' && target.startsWith('http:'))) {
-        throw new BerthError('permission-denied', 'REGISTRY_REDIRECT', `${withoutSecrets(url)} redirects to an unencrypted or unknown address`)
+      checkNotWeaker(target, next)
+      next.username = next.password = ''
+      // What proves who we are is for the origin it was meant for.
+      if (next.origin !== target.origin) delete sent['Authorization']
+      target = next
+    }
+  }
+
+  /** Ends the connections that are kept for later requests. */
+  [Symbol.dispose](): void {
+    for (const agent of [this.#plain, this.#encrypted, this.#unchecked]) agent.destroy()
+  }
+
+  async #once(url: URL, options: SendOptions): Promise<RegistryResponse> {
+    const isStream = options.body !== undefined && typeof options.body !== 'string' && !(options.body instanceof Uint8Array)
+    for (;;) {
+      const silence = new Silence(`${withoutSecrets(url)}: the registry does not answer`)
+      const ending = AbortSignal.any([options.signal, silence.signal])
+      let request: ClientRequest | undefined
+      try {
+        options.signal.throwIfAborted()
+        request = this.#open(url, options, ending)
+        silence.within(this.#options.answerTimeout)
+        const message = await this.#exchange(request, options, silence)
+        return new RegistryResponse({ url, request, message, silence, idleTimeout: this.#options.idleTimeout, signal: options.signal })
+      } catch (error) {
+        silence.end()
+        if (options.signal.aborted) throw options.signal.reason
+        if (silence.signal.aborted) throw silence.signal.reason
+        // The other side closed a kept connection just as we took it up again.
+        if (request?.reusedSocket && !isStream && isErrno(error, 'ECONNRESET', 'EPIPE')) continue
+        if (error instanceof SourceFailure) throw error.cause
+        throw connectionError(options.method, url, error)
       }
-      // What proves who we are is for the host it was meant for.
-      if (next.origin !== new URL(target).origin) delete sent['Authorization']
-      target = String(next)
     }
   }
 
-  async #fetch(url: string, { method, headers, body, signal }: SendOptions): Promise<Response> {
-    const silence = new AbortController()
-    const late = (): void => silence.abort(new BerthError('deadline-exceeded', 'REGISTRY_TIMEOUT', `${withoutSecrets(url)}: the registry does not answer`))
-    let timer = setTimeout(late, this.#options.answerTimeout)
-    const restart = (milliseconds: number): void => {
-      clearTimeout(timer)
-      timer = setTimeout(late, milliseconds)
+  #open(url: URL, { method, headers }: SendOptions, signal: AbortSignal): ClientRequest {
+    if (url.protocol === 'http:') return requestPlain(url, { method, headers, signal, agent: this.#plain })
+    const agent = this.#options.insecure.has(url.host) ? this.#unchecked : this.#encrypted
+    return requestEncrypted(url, { method, headers, signal, agent })
+  }
+
+  async #exchange(request: ClientRequest, { body }: SendOptions, silence: Silence): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+    request.once('response', resolve)
+    // Stays, since a connection may break once more after the answer.
+    request.on('error', reject)
+    if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) {
+      request.end(body)
+    } else {
+      const { idleTimeout } = this.#options
+      const watched = watch(body, {
+        // While we send, the other side has no reason to speak.
+        onChunk: () => silence.within(idleTimeout),
+        onError: (error) => {
+          reject(new SourceFailure('the source of an upload failed', { cause: error }))
+          request.destroy()
+        },
+      })
+      // What goes wrong with the connection is heard above.
+      pipeline(watched, request).catch(() => {})
     }
-    const { idleTimeout, answerTimeout } = this.#options
-    // While we send, the other side has no reason to speak.
-    const upload = body !== undefined && Symbol.asyncIterator in Object(body) && !(body instanceof ReadableStream) ? watched(body as AsyncIterable<Uint8Array>, () => restart(answerTimeout)) : body
-    let response: Response
-    try {
-      response = await fetch(url, {
-        method, headers, redirect: 'manual', signal: AbortSignal.any([signal, silence.signal]),
-        ...(upload === undefined ? {} : { body: upload as BodyInit, duplex: 'half' }),
-      } as RequestInit) // prettier-ignore
-    } catch (error) {
-      clearTimeout(timer)
-      throw silence.signal.aborted && !signal.aborted ? silence.signal.reason : error
-    }
-    if (!response.body) {
-      clearTimeout(timer)
-      return response
-    }
-    restart(idleTimeout)
-    const stop = (): void => clearTimeout(timer)
-    const source = response.body
-    const stream = ReadableStream.from(
-      (async function* () {
-        try {
-          for await (const chunk of source) {
-            restart(idleTimeout)
-            yield chunk
-            restart(idleTimeout)
-          }
-        } catch (error) {
-          throw silence.signal.aborted && !signal.aborted ? silence.signal.reason : error
-        } finally {
-          stop()
-        }
-      })(),
-    )
-    return withBody(response, stream, stop)
+    return promise
   }
 }
 
-async function* watched(source: AsyncIterable<Uint8Array>, onChunk: () => void): AsyncIterable<Uint8Array> {
-  for await (const chunk of source) {
-    onChunk()
-    yield chunk
-  }
+/** @throws `permission-denied` for a way on from an encrypted address to one that is not. */
+export function checkNotWeaker(from: URL, to: URL): void {
+  if (to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:')) return
+  throw new BerthError('permission-denied', 'REGISTRY_REDIRECT', `${withoutSecrets(from)} redirects to an unencrypted or unknown address`)
 }
 
-/** The same answer with another body; whoever drops the body stops the clock with it. */
-function withBody(response: Response, stream: ReadableStream<Uint8Array>, stop: () => void): Response {
-  const cancel = stream.cancel.bind(stream)
-  stream.cancel = (reason) => {
-    stop()
-    return cancel(reason)
+async function* watch(source: AsyncIterable<Uint8Array>, { onChunk, onError }: { onChunk: () => void; onError: (error: unknown) => void }): AsyncIterable<Uint8Array> {
+  try {
+    for await (const chunk of source) {
+      onChunk()
+      yield chunk
+    }
+  } catch (error) {
+    onError(error)
+    throw error
   }
-  return new Response(response.status === 204 || response.status === 304 ? null : stream, { status: response.status, headers: response.headers })
 }
