@@ -117,7 +117,8 @@ export class EmbeddedDns implements AsyncDisposable {
       this.#waiting.delete(id)
       if (error === undefined) waiting?.resolve()
       else waiting?.reject(new BerthError('internal', 'DNS_FAILED', `the embedded name server failed: ${error}`))
-      if (this.#waiting.size === 0) worker.unref()
+      // One that is being ended holds the program until it is.
+      if (this.#waiting.size === 0 && this.#worker === worker) worker.unref()
     })
     worker.on('error', (error) => this.#logger.error('the embedded name server ended', { error }))
     worker.on('exit', () => {

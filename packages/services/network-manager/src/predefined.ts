@@ -33,10 +33,23 @@ function chooseBridgePool(ctx: Context): Pool {
   return ctx.host.routes().some((route) => overlaps(route, usual)) ? freePool(ctx) : poolOf(usualBip)
 }
 
+/** Those of the usual options that the driver takes, which may be any that calls itself `bridge`. */
+function knownOptions({ drivers }: Context): Record<string, string> {
+  const takes = (option: string, value: string): boolean => {
+    try {
+      drivers.get(defaultBridge)?.check({ id: '0'.repeat(64), name: defaultBridge, isInternal: false, subnets: [], options: { [option]: value } })
+      return true
+    } catch {
+      return false
+    }
+  }
+  return Object.fromEntries(Object.entries(usualOptions).filter(([option, value]) => takes(option, value)))
+}
+
 /** Makes the records of the networks that are always there, those whose drivers there are, or brings them up to date. */
 export function definePredefined(ctx: Context, { bip, name }: DefaultBridgeOptions): void {
   const wanted = bip === undefined ? undefined : poolOf(bip)
-  const options: Record<string, string> = name === undefined ? usualOptions : { ...usualOptions, [`${prefix}bridge.name`]: name }
+  const options: Record<string, string> = { ...knownOptions(ctx), ...(name === undefined ? {} : { [`${prefix}bridge.name`]: name }) }
   const known = new Map([...ctx.records.networks.values()].filter(({ isPredefined }) => isPredefined).map((network) => [network.name, network]))
   const define = (network: string, driver: string, more: Partial<NetworkRecord>): void => {
     if (known.has(network) || !ctx.drivers.has(driver)) return

@@ -1,3 +1,4 @@
+import { memoryNetworkDriver } from '@berth/network-driver/memory'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NetworkManager } from '../src/index.ts'
 import { Machine } from './harness.ts'
@@ -134,6 +135,13 @@ describe('the default bridge', () => {
     expect(await networks.inspect('bridge')).toMatchObject({ IPAM: { Config: [{ Subnet: '10.9.0.0/24', Gateway: '10.9.0.1' }] }, Options: { 'com.docker.network.bridge.name': 'berth0', 'com.docker.network.bridge.default_bridge': 'true' } })
     networks = await machine.start({ defaultBridge: { bip: '10.10.0.1/24', name: 'berth0' } })
     expect((await networks.inspect('bridge')).IPAM?.Config).toEqual([{ Subnet: '10.10.0.0/24', Gateway: '10.10.0.1' }])
+  })
+
+  it('has only the options that its driver takes', async () => {
+    await using machine = new Machine()
+    const networks = await machine.start({ drivers: [memoryNetworkDriver({ name: 'bridge', knownOptions: ['com.docker.network.driver.mtu'] })] })
+    expect((await networks.inspect('bridge')).Options).toEqual({ 'com.docker.network.driver.mtu': '1500' })
+    expect((await networks.list(new Map())).map(({ Name }) => Name)).toEqual(['bridge'])
   })
 
   it.each(['10.0.0.0/24', '10.0.0.255/24', 'fd00::1/64', 'x', '10.0.0.1'])('is not given the address %s', async (bip) => {
