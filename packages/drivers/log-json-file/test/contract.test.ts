@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describeLogDriver } from '@berth/log-driver/contract'
 import { jsonFileLogDriver } from '../src/index.ts'
 
-for (const options of [{}, { 'max-size': '1m', 'max-file': '3' }, { 'max-size': '150', 'max-file': '20' }]) {
+const variants: Record<string, string>[] = [{}, { 'max-size': '1m', 'max-file': '3' }, { 'max-size': '150', 'max-file': '20' }]
+for (const options of variants) {
   describeLogDriver(`json-file ${JSON.stringify(options)}`, async () => {
     const directory = mkdtempSync(join(tmpdir(), 'berth-json-file-'))
     return {

@@ -159,7 +159,7 @@ describe('options', () => {
     expect(() => jsonFileLogDriver().validate(options)).toThrow(expect.objectContaining({ kind: 'invalid-argument', message: expect.stringContaining(name) as string }) as Error)
   })
 
-  it.each([{ 'max-size': '10m' }, { 'max-size': '1.5k', 'max-file': '2' }, { 'max-size': '-1' }, { tag: '{{.Name}}', labels: 'a,b', env: 'C' }])('takes %o', (options) => {
+  it.each<Record<string, string>>([{ 'max-size': '10m' }, { 'max-size': '1.5k', 'max-file': '2' }, { 'max-size': '-1' }, { tag: '{{.Name}}', labels: 'a,b', env: 'C' }])('takes %o', (options) => {
     expect(() => jsonFileLogDriver().validate(options)).not.toThrow()
   })
 })

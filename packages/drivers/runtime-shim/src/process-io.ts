@@ -66,20 +66,18 @@ export class ProcessIo {
 }
 
 function writableOf(pipe: StdinPipe, closeStdin: () => Promise<void>): Writable {
+  const write = async (chunk: Buffer): Promise<void> => {
+    const socket = await pipe.socket
+    if (socket && !socket.destroyed) await new Promise<void>((resolve) => socket.write(chunk, () => resolve()))
+  }
+  const end = async (): Promise<void> => {
+    await pipe.socket
+    pipe.close()
+    await closeStdin().catch(() => {}) // the process may be gone
+  }
   return new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      void pipe.socket.then((socket) => {
-        if (!socket || socket.destroyed) done()
-        else socket.write(chunk, () => done())
-      })
-    },
-    final: (done) => {
-      void pipe.socket.then(async () => {
-        pipe.close()
-        await closeStdin().catch(() => {})
-        done()
-      })
-    },
+    write: (chunk: Buffer, _encoding, done) => void write(chunk).finally(done),
+    final: (done) => void end().finally(done),
     destroy: (error, done) => {
       pipe.close()
       done(error)

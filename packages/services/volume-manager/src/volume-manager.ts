@@ -214,7 +214,7 @@ export class VolumeManager {
 
   /** Forgets containers that nobody knows: their creation was interrupted. */
   async forgetAllBut(containers: ReadonlySet<string>): Promise<void> {
-    for (const containerId of [...this.#records.uses.keys()]) {
+    for (const containerId of this.#records.uses.keys()) {
       if (!containers.has(containerId)) await this.release(containerId, { removeAnonymous: true })
     }
   }
