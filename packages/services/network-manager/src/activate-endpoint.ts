@@ -7,6 +7,9 @@ import { type Context, driverOf, invalid } from './context.ts'
 import { findNetwork } from './find.ts'
 import type { ActiveEndpoint, ContainerRecord, EndpointRecord, NetworkRecord } from './network-records.ts'
 
+/** Ours to follow; other options are the driver's. */
+const interfaceNameOption = 'com.docker.network.endpoint.ifname'
+
 const withoutPrefix = (address: string): string => address.split('/')[0] ?? ''
 
 /** Random, with the bits of one interface and of local administration. @see IEEE 802, section 8.2 */
@@ -50,7 +53,7 @@ function addressOf(ctx: Context, network: NetworkRecord, family: 4 | 6, wanted: 
 
 /** `eth0` and so on, or what the endpoint's options say. */
 function interfaceNameOf(endpoint: EndpointRecord, taken: ReadonlySet<string>): string {
-  const asked = endpoint.wanted.DriverOpts?.['com.docker.network.endpoint.ifname']
+  const asked = endpoint.wanted.DriverOpts?.[interfaceNameOption]
   if (asked !== undefined) {
     if (!/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/.test(asked) || asked === 'lo') throw invalid('INTERFACE_NAME_INVALID', `invalid interface name: ${JSON.stringify(asked)}`)
     if (taken.has(asked)) throw new BerthError('conflict', 'INTERFACE_NAME_TAKEN', `interface name ${asked} is in use`)
@@ -93,6 +96,7 @@ export function chooseDefaultRoute({ records, drivers }: Context, { endpoints }:
 
 /** An endpoint as its driver knows it. */
 export function endpointDefinition({ networkId, wanted }: EndpointRecord, active: ActiveEndpoint, sandbox: string): EndpointDefinition {
+  const { [interfaceNameOption]: _name, ...options } = wanted.DriverOpts ?? {}
   return {
     id: active.id,
     networkId,
@@ -101,7 +105,7 @@ export function endpointDefinition({ networkId, wanted }: EndpointRecord, active
     macAddress: active.macAddress,
     addresses: [active.ipv4, active.ipv6].filter((address) => address !== undefined),
     isDefaultRoute: active.isDefaultRoute,
-    ...(wanted.DriverOpts ? { options: wanted.DriverOpts } : {}),
+    ...(Object.keys(options).length > 0 ? { options } : {}),
   }
 }
 

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import type { Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, NetworkSettings } from '@berth/api-types'
-import { BerthError, type EmitEvent, isKind, KeyedMutex, type Logger, silent } from '@berth/core'
+import { BerthError, type EmitEvent, isErrno, isKind, KeyedMutex, type Logger, silent } from '@berth/core'
 import { type InterfaceCounters, NamespaceRunner } from '@berth/linux'
 import type { NetworkDriver } from '@berth/network-driver'
 import { AddressAllocator } from './allocate-addresses.ts'
@@ -160,7 +160,12 @@ export class NetworkManager implements AsyncDisposable {
   async counters(containerId: string): Promise<Record<string, InterfaceCounters>> {
     const container = this.#ctx.records.containers.get(containerId)
     if (!container?.sandbox || container.mode.kind !== 'own') return {}
-    return this.#ctx.namespaces.counters(container.sandbox.netns)
+    try {
+      return await this.#ctx.namespaces.counters(container.sandbox.netns)
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'EINVAL')) return {} // taken down meanwhile
+      throw error
+    }
   }
 
   // --- start and end ---------------------------------------------------------------------------------------------------------------------

@@ -38,12 +38,15 @@ function planEndpoints(ctx: Context, main: NetworkRecord, { endpoints, macAddres
   return [main, ...others.toSorted((a, b) => (a.name < b.name ? -1 : 1))].map((network) => checkEndpoint(ctx, network, wanted.get(network)))
 }
 
-function checkHost(ctx: Context, { Dns, DnsOptions, DnsSearch, ExtraHosts, Links }: NetworkRequest['host']): void {
+function checkHost({ Dns, DnsOptions, DnsSearch, ExtraHosts }: NetworkRequest['host']): void {
   for (const server of Dns ?? []) if (isIP(server) === 0 || server.includes('%')) throw invalid('DNS_SERVER_INVALID', `bad nameserver address ${server}`)
   for (const option of DnsOptions ?? []) checkWord(option, 'DNS option')
   for (const domain of DnsSearch ?? []) checkWord(domain, 'DNS search domain')
   for (const host of ExtraHosts ?? []) parseExtraHost(host)
-  for (const link of Links ?? []) {
+}
+
+function checkLinks(ctx: Context, links: readonly string[]): void {
+  for (const link of links) {
     const { container } = parseLink(link)
     try {
       findContainer(ctx, container)
@@ -56,22 +59,26 @@ function checkHost(ctx: Context, { Dns, DnsOptions, DnsSearch, ExtraHosts, Links
 /** Checks what a container wants of its networks; nothing is made in the kernel yet. */
 export function planContainer(ctx: Context, request: NetworkRequest): ContainerRecord {
   const { containerId: id, containerName: name, hostname, domainname, networkMode, host } = request
-  checkHost(ctx, host)
+  checkHost(host)
   checkHostName(hostname, 'hostname')
   checkHostName(domainname, 'domain name')
   let mode: SandboxMode = { kind: 'own' }
   let endpoints: EndpointRecord[] = []
+  let links: string[] = []
   if (networkMode.startsWith(joined)) {
     mode = { kind: 'container', id: findContainer(ctx, networkMode.slice(joined.length)).id }
   } else {
     const main = findNetwork(ctx, networkRef(networkMode))
     if (driverOf(ctx, main.driver).sandbox === 'host') mode = { kind: 'host' }
     endpoints = planEndpoints(ctx, main, request)
+    // Elsewhere links are of endpoints, and clients send these as well.
+    if (main.isPredefined) links = host.Links ?? []
+    checkLinks(ctx, links)
   }
   const { requests, exposed } = parsePorts(host, request.exposedPorts)
-  const { Dns, DnsOptions, DnsSearch, ExtraHosts, Links } = host
+  const { Dns, DnsOptions, DnsSearch, ExtraHosts } = host
   return {
-    id, name, hostname, domainname, mode, endpoints, host: { Dns, DnsOptions, DnsSearch, ExtraHosts, Links },
+    id, name, hostname, domainname, mode, endpoints, host: { Dns, DnsOptions, DnsSearch, ExtraHosts, Links: links },
     ports: mode.kind === 'own' ? requests : [], exposedPorts: mode.kind === 'own' ? exposed : [], sandbox: undefined,
   } // prettier-ignore
 }

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { newId } from '@berth/core'
+import { deleteNetns } from '@berth/linux'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NetworkManager } from '../src/index.ts'
 import { addressOn, Machine, requestFor, run } from './harness.ts'
@@ -177,7 +178,8 @@ describe('containers', () => {
     expect(networks.settings(id).Ports).toEqual({ '80/tcp': null })
     const { hosts, resolvConf } = files(id)
     const inode = statSync(hosts).ino
-    await networks.connect('aside', { Container: 'web', EndpointConfig: { Aliases: ['site'], DriverOpts: { 'com.docker.network.endpoint.ifname': 'side0' } } })
+    await networks.connect('aside', { Container: 'web', EndpointConfig: { Aliases: ['site'], DriverOpts: { 'com.docker.network.endpoint.ifname': 'side0', 'of.the.driver': '1' } } })
+    expect(endpointsOf('aside')[0]?.definition.options).toEqual({ 'of.the.driver': '1' })
     expect(endpointsOf('aside')).toMatchObject([{ definition: { interfaceName: 'side0', isDefaultRoute: true, addresses: ['172.18.0.2/16'] }, published: [{ hostPort: 8080 }, { hostPort: 8080 }] }])
     expect(networks.settings(id).Ports?.['80/tcp']).toHaveLength(2)
     expect(readFileSync(hosts, 'utf8')).toMatch(/172\.19\.0\.2\tweb\n172\.18\.0\.2\tweb\n$/)
@@ -238,9 +240,22 @@ describe('containers', () => {
     await networks.attach(web)
   })
 
+  it('have links on networks of the user’s own by their endpoints only, whatever else a client sends', async () => {
+    await networks.create({ Name: 'front' })
+    const id = await run(networks, 'web', { networkMode: 'front', host: { Links: ['nobody:store'] }, endpoints: { front: { Links: ['nobody:store'] } } })
+    expect(networks.settings(id).Networks?.['front']?.Links).toEqual(['nobody:store'])
+    expect(readFileSync(files(id).hosts, 'utf8')).not.toContain('store')
+  })
+
   it('know the hosts that they are told of', async () => {
     const id = await run(networks, 'web', { host: { ExtraHosts: ['host.docker.internal:host-gateway', 'six:[fd00::1]', 'one:10.0.0.1'] } })
     expect(readFileSync(files(id).hosts, 'utf8')).toContain('172.17.0.1\thost.docker.internal\nfd00::1\tsix\n10.0.0.1\tone\n172.17.0.2\tweb\n')
+  })
+
+  it('have no counters any more when they end meanwhile', async () => {
+    const id = await run(networks, 'web')
+    deleteNetns(networks.settings(id).SandboxKey ?? '')
+    expect(await networks.counters(id)).toEqual({})
   })
 
   it('keep what could not be taken down until it can', async () => {
