@@ -43,7 +43,8 @@ describe('what is refused, by name', () => {
     [{ Labels: { a: 1 } }, 'invalid JSON: Labels.a must be a string, not number'],
     [{ Tty: 'yes' }, 'invalid JSON: Tty must be a boolean, not string'],
   ])('%j', (body, message) => {
-    expect(() => create(body)).toThrow(expect.objectContaining({ kind: 'invalid-argument', message: message instanceof RegExp ? expect.stringMatching(message) : message }))
+    expect(() => create(body)).toThrow(message)
+    expect(() => create(body)).toThrow(expect.objectContaining({ kind: 'invalid-argument' }))
   })
 
   it.each([null, [], 'text', 1, undefined])('a body that is %j', (body) => {

@@ -9,7 +9,7 @@ import { maskedPathsOf } from './spec/index.ts'
 type ApiState = NonNullable<ContainerState>
 
 /** A container's state in the words of the Engine API. */
-export function stateOf(container: Container): ApiState {
+function stateOf(container: Container): ApiState {
   const { state, status, isRunning, health } = container
   return {
     Status: status as ApiState['Status'],

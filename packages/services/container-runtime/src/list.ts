@@ -22,7 +22,7 @@ const statuses = ['created', 'running', 'paused', 'restarting', 'removing', 'exi
 const healths = ['none', 'starting', 'healthy', 'unhealthy']
 
 /** `Up 3 seconds (healthy)`, `Exited (1) 2 hours ago`, … */
-export function statusLine(container: Container): string {
+function statusLine(container: Container): string {
   const { state, status, health } = container
   const since = (time: string): string => humanDuration(Date.now() - Date.parse(time))
   switch (status) {
@@ -145,7 +145,7 @@ async function testOf(ctx: Context, key: string, value: string): Promise<Test> {
 }
 
 /** A test for all filters: each key must match by one of its values, labels by all of theirs. */
-export async function filterTest(ctx: Context, filters: Filters): Promise<Test> {
+async function filterTest(ctx: Context, filters: Filters): Promise<Test> {
   const tests = await Promise.all(
     [...filters].filter(([, values]) => values.length > 0).map(async ([key, values]): Promise<Test> => {
       const alternatives = await Promise.all(values.map((value) => testOf(ctx, key, value)))

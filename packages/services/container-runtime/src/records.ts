@@ -3,7 +3,7 @@ import type { ContainerConfig, ExecConfig, HostConfig } from '@berth/api-types'
 import { openRecords } from '@berth/core'
 
 /** What a container was made from; changes only with `update`. */
-export interface ContainerDefinition {
+interface ContainerDefinition {
   /** RFC 3339, UTC, nanoseconds. */
   createdAt: string
   /** `sha256:…` of the image's config. */
@@ -20,7 +20,7 @@ export interface ContainerDefinition {
 }
 
 /** `starting` is recorded while a task is being made, and is `created` to clients. */
-export type ContainerStatus = 'created' | 'starting' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead'
+type ContainerStatus = 'created' | 'starting' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead'
 
 export interface ContainerState {
   status: ContainerStatus
@@ -40,7 +40,7 @@ export interface ContainerState {
 export const zeroTime = '0001-01-01T00:00:00Z'
 
 /** Creation and removal are recorded before they begin, so that a crash in between is cleaned up. */
-export type ContainerPhase = 'creating' | 'ready' | 'removing'
+type ContainerPhase = 'creating' | 'ready' | 'removing'
 
 export interface ContainerRecord {
   id: string

@@ -30,8 +30,8 @@ function copy(source: number, path: string): number {
 }
 
 parentPort?.on('message', (job: CopyUpJob) => {
-  const work = job.kind === 'copy' ? Promise.try(copy, job.source, job.target) : sizeOf(job.path)
-  work.then(
+  const work = async (): Promise<number> => (job.kind === 'copy' ? copy(job.source, job.target) : sizeOf(job.path))
+  work().then(
     (value) => parentPort?.postMessage({ id: job.id, value } satisfies CopyUpAnswer),
     (error: unknown) => parentPort?.postMessage({ id: job.id, error: messageOf(error) } satisfies CopyUpAnswer),
   )

@@ -34,7 +34,7 @@ export interface SpecInput {
   machine: MachineFeatures
 }
 
-export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const initTarget = '/sbin/docker-init'
 
 const maskedPaths = [
