@@ -160,13 +160,4 @@ describe('the life of a container', () => {
     })
     expect(events).toEqual(['create', 'attach', 'start', 'die', 'destroy'])
   })
-
-  it('exports its files', async () => {
-    await daemon.ok('run', '--name', 'changed', 'busybox', 'sh', '-c', 'echo new > /new; rm /data/from-image')
-    await host.sh(`docker -H unix://${daemon.socket} export changed | tar -t > ${host.dir}/list`)
-    const list = await host.sh(`cat ${host.dir}/list`)
-    expect(list).toMatch(/^(\.\/)?new$/m)
-    expect(list).not.toMatch(/from-image/)
-    await daemon.ok('rm', 'changed')
-  })
 })

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Daemon, TestHost } from '../src/index.ts'
+import { busyboxTar, type Daemon, TestHost } from '../src/index.ts'
 
 describe('volumes', () => {
   let host: TestHost
@@ -47,12 +47,13 @@ describe('volumes', () => {
   })
 
   it('cannot be made to copy what is outside the image', async () => {
-    await daemon.ok('run', '--name', 'evil', 'busybox', 'sh', '-c', 'rm -rf /data; ln -s ../../../../../../../../etc /data')
-    // The image of that container, with /data a link that climbs out:
-    await host.sh(`docker -H unix://${daemon.socket} export evil | docker -H unix://${daemon.socket} import - evil`)
+    // An image whose /data is a link that climbs out:
+    const root = join(host.dir, 'evil')
+    await host.sh(`mkdir ${root}; tar -C ${root} --exclude ./data -xf ${busyboxTar()}; ln -s ../../../../../../../../etc ${root}/data; tar -C ${root} -cf ${root}.tar .`)
+    await daemon.ok('import', `${root}.tar`, 'evil')
     const list = await daemon.ok('run', '--rm', '-v', 'loot:/data', 'evil', '/bin/ls', '/data')
     expect(list).not.toMatch(/shadow/)
-    await daemon.ok('rm', 'evil')
+    await daemon.ok('rmi', 'evil')
     await daemon.ok('volume', 'rm', 'loot')
   })
 })
