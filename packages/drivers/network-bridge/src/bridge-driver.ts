@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
-import { BerthError, isErrno, KeyedMutex, type Logger, messageOf } from '@berth/core'
+import { BerthError, isErrno, isKind, KeyedMutex, type Logger, messageOf } from '@berth/core'
 import { type EndpointDefinition, groupPortRequests, matchPublished, type NetworkDefinition, type NetworkDriver, type PortRequest, type PublishedPort, type RestoredNetwork } from '@berth/network-driver'
 import { isAddress, isSixCidr, parseCidr } from './addresses.ts'
 import { HostPorts, type HeldPort } from './host-ports.ts'
@@ -61,8 +61,9 @@ export class BridgeDriver implements NetworkDriver {
         await this.#setUpHost(network)
         await this.#changeRules('add', networkElements(rulesOf(network)))
       } catch (error) {
+        // The first failure counts.
+        if (!isKind(error, 'conflict')) await this.#takeDown(network).catch((more: unknown) => this.#logger.warn('network not cleared away', { network: definition.id, error: messageOf(more) }))
         this.#networks.delete(definition.id)
-        await this.#kernel.call('deleteLink', network.settings.bridge).catch(() => {}) // the first failure counts
         throw error
       }
     })
@@ -141,6 +142,8 @@ export class BridgeDriver implements NetworkDriver {
   }
 
   async restore(networks: readonly RestoredNetwork[]): Promise<void> {
+    await this.#releasePorts()
+    this.#networks.clear()
     const links = new Map((await this.#kernel.call('links')).filter(({ alias }) => alias.startsWith(this.#alias('', ''))).map((link) => [link.name, link]))
     this.#isGuarded = await this.#kernel.call('nft', `list chain inet ${this.#table} ${guardChain}`).then(() => true, () => false)
     for (const { network: definition, endpoints } of networks) {
@@ -174,11 +177,15 @@ export class BridgeDriver implements NetworkDriver {
 
   /** Gives up the ports of the host and what no container uses: bridges without endpoints, and with the last one the table. `restore` makes them again. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const network of this.#networks.values()) {
-      for (const { held } of network.endpoints.values()) for (const port of held) await port[Symbol.asyncDispose]()
-      if (network.endpoints.size === 0) await this.#takeDown(network)
-    }
+    await this.#releasePorts()
+    for (const network of this.#networks.values()) if (network.endpoints.size === 0) await this.#takeDown(network)
     await this.#kernel[Symbol.asyncDispose]()
+  }
+
+  async #releasePorts(): Promise<void> {
+    for (const { endpoints } of this.#networks.values()) {
+      for (const endpoint of endpoints.values()) for (const port of endpoint.held.splice(0)) await port[Symbol.asyncDispose]()
+    }
   }
 
   #network(id: string): Network {

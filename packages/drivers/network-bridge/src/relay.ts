@@ -28,6 +28,8 @@ export async function holdPort({ protocol, hostAddress, hostPort }: PublishedPor
 async function relayTcp(host: string, port: number, target: RelayTarget): Promise<AsyncDisposable> {
   const open = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    // A host that routes loopback addresses on all of its interfaces would let its neighbours in.
+    if (isLoopback(host) && !isLoopback(client.remoteAddress ?? '')) return client.destroy()
     const upstream = connect({ host: target.address, port: target.port, allowHalfOpen: true, noDelay: true })
     for (const socket of [client, upstream]) {
       open.add(socket)
@@ -49,6 +51,10 @@ async function relayTcp(host: string, port: number, target: RelayTarget): Promis
   }
 }
 
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^127\./.test(address)
+}
+
 async function relayUdp(host: string, port: number, target: RelayTarget): Promise<AsyncDisposable> {
   const server = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', ipv6Only: isIPv6(host) })
   const clients = new Map<string, { socket: UdpSocket; idle: NodeJS.Timeout }>()
@@ -60,6 +66,7 @@ async function relayUdp(host: string, port: number, target: RelayTarget): Promis
     client.socket.close()
   }
   server.on('message', (message, from) => {
+    if (isLoopback(host) && !isLoopback(from.address)) return
     const key = `${from.address} ${from.port}`
     let client = clients.get(key)
     if (client) {

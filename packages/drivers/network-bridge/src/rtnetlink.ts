@@ -4,12 +4,12 @@ import { netlinkAttribute as attribute, type NetlinkMessage, NetlinkSocket, pars
 import { addressBytes, isSixCidr, parseCidr } from './addresses.ts'
 
 // Message types, flags and attributes: rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/rtnetlink.h.
-const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_DELROUTE] = [16, 17, 18, 19, 20, 22, 24, 25]
+const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE] = [16, 17, 18, 19, 20, 24, 25]
 const [NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE] = [0x100, 0x200, 0x400]
 const ifla = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20, afSpec: 26, netnsFd: 28 } as const
 const linkInfo = { kind: 1, data: 2, slaveKind: 4, slaveData: 5 } as const
 const VETH_INFO_PEER = 1
-const IFLA_BRPORT_ISOLATED = 33
+const brport = { hairpin: 4, isolated: 33 } as const
 const IFLA_INET6_ADDR_GEN_MODE = 8
 const IN6_ADDR_GEN_MODE_NONE = 1
 const ifa = { address: 1, local: 2, flags: 8 } as const
@@ -74,8 +74,10 @@ export class Rtnetlink implements Disposable {
     const inside = [attribute(ifla.name, text(peer.name)), attribute(ifla.address, macBytes(peer.macAddress)), attribute(ifla.netnsFd, u32(peer.netnsFd)), ...mtuAttribute(mtu)]
     const data = attribute(linkInfo.data, [attribute(VETH_INFO_PEER, [linkHeader(), ...inside])])
     const create = [attribute(ifla.name, text(name)), attribute(ifla.master, u32(master.index)), ...mtuAttribute(mtu), attribute(ifla.linkInfo, [attribute(linkInfo.kind, text('veth')), data])]
-    const port = attribute(ifla.linkInfo, [attribute(linkInfo.slaveKind, text('bridge')), attribute(linkInfo.slaveData, [attribute(IFLA_BRPORT_ISOLATED, Buffer.of(isIsolated ? 1 : 0))])])
-    this.#socket.request(newLink(create), setLink(name, [attribute(ifla.alias, text(alias)), withoutLinkLocal]), setLink(name, [port]), setUp(name))
+    // Where bridges call the firewall (br_netfilter), what a container sends to its own published port turns round within the bridge.
+    const settings = [attribute(brport.hairpin, Buffer.of(1)), attribute(brport.isolated, Buffer.of(isIsolated ? 1 : 0))]
+    const port = attribute(ifla.linkInfo, [attribute(linkInfo.slaveKind, text('bridge')), attribute(linkInfo.slaveData, settings)])
+    this.#socket.request(newLink(create), setLink(name, [attribute(ifla.alias, text(alias)), withoutLinkLocal]), changeLink(name, [port]), setUp(name))
   }
 
   setUp(name: string): void {
@@ -106,17 +108,6 @@ export class Rtnetlink implements Disposable {
     if (messages.length > 0) this.#socket.request(...messages)
   }
 
-  /** Addresses of all links, without prefix lengths, as bytes in hexadecimal. */
-  hasAddress(address: string): boolean {
-    const wanted = addressBytes(address)
-    const header = Buffer.alloc(8)
-    header[0] = isIPv6(address) ? AF_INET6 : AF_INET
-    return this.#socket.dump({ type: RTM_GETADDR, payload: header }).some((answer) => {
-      const attributes = parseNetlinkAttributes(answer, 8)
-      return (attributes.get(ifa.local) ?? attributes.get(ifa.address))?.equals(wanted)
-    })
-  }
-
   /** Takes the place of another default route. */
   setDefaultRoute(link: Link, gateway: string): void {
     this.#socket.request({ type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, payload: defaultRoute(link, gateway) })
@@ -145,6 +136,11 @@ function newLink(attributes: readonly Buffer[]): NetlinkMessage {
 
 function setLink(name: string, attributes: readonly Buffer[]): NetlinkMessage {
   return { type: RTM_SETLINK, payload: Buffer.concat([linkHeader(), attribute(ifla.name, text(name)), ...attributes]) }
+}
+
+/** For what belongs to the kind of a link, or of its master. */
+function changeLink(name: string, attributes: readonly Buffer[]): NetlinkMessage {
+  return { ...setLink(name, attributes), type: RTM_NEWLINK }
 }
 
 function setUp(name: string): NetlinkMessage {

@@ -62,7 +62,7 @@ table inet ${table} {
     fib daddr type local jump published
   }
   chain output {
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     ip6 daddr ::1 return
     fib daddr type local jump published
   }
