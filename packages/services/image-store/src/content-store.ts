@@ -174,7 +174,8 @@ export class ContentStore {
         throw damaged(blob.digest)
       }
     } catch (error) {
-      if (isKind(error, 'data-loss')) await rm(partial, { force: true })
+      // A lie is not worth keeping, and nothing is nothing to go on from.
+      if (isKind(error, 'data-loss') || !(await sizeOf(partial))) await rm(partial, { force: true })
       throw error
     }
     await this.adopt(partial, blob.digest)

@@ -107,6 +107,7 @@ function storeOver(store: Store): ImageStore {
     count: () => store.records.count(),
     layersSize: () => store.records.layers().reduce((sum, { size }) => sum + size, 0),
     async [Symbol.asyncDispose]() {
+      if (closing.signal.aborted) return
       closing.abort()
       await Promise.all(transfers)
       store.records[Symbol.dispose]()
