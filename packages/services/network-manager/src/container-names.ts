@@ -43,7 +43,7 @@ export function publishNames(ctx: Context, container: ContainerRecord): void {
 }
 
 /** What the embedded name server of a running container needs to know; undefined where it has none. */
-function dnsSandboxOf(ctx: Context, container: ContainerRecord): DnsSandbox | undefined {
+export function dnsSandboxOf(ctx: Context, container: ContainerRecord): DnsSandbox | undefined {
   const endpoints = namedEndpoints(ctx, container)
   if (!container.sandbox || endpoints.length === 0) return undefined
   const hasWayOut = container.endpoints.some(({ networkId, active }) => active && ctx.records.networks.get(networkId)?.isInternal === false)
