@@ -22,10 +22,10 @@ export interface NetworkDriverHarness extends AsyncDisposable {
 }
 
 /**
- * Runs the network driver suite on what `setUp` makes afresh for each test. What needs addresses is asked only of drivers that have them, and
- * joining not of one that never `joins`, as the host's.
+ * Runs the network driver suite on what `setUp` makes afresh for each test. What needs addresses is asked only where networks have `addresses`,
+ * and joining not of a driver that never `joins`, as the host's.
  */
-export function describeNetworkDriver(name: string, setUp: () => Promise<NetworkDriverHarness>, { joins = true } = {}): void {
+export function describeNetworkDriver(name: string, setUp: () => Promise<NetworkDriverHarness>, { joins = true, addresses = joins } = {}): void {
   describe(`network driver contract: ${name}`, { timeout: 30_000 }, () => {
     let harness: NetworkDriverHarness
     let driver: NetworkDriver
@@ -71,6 +71,11 @@ export function describeNetworkDriver(name: string, setUp: () => Promise<Network
     const request = (more: Partial<PortRequest> = {}): PortRequest => ({ protocol: 'tcp', containerPort: 80, hostAddress: '0.0.0.0', hostPorts: { first: 8080, last: 8080 }, ...more })
     const bare = ({ addresses }: EndpointDefinition) => addresses[0]!.split('/')[0]!
 
+    it('says what it can do', () => {
+      expect(driver.sandbox).toBe(joins ? 'own' : 'host')
+      expect(driver.hasAddresses).toBe(addresses)
+    })
+
     it('refuses an option that it does not know, by its name', async () => {
       const network = define({ options: { 'no.such.option': '1' } })
       expect(() => driver.check(network)).toThrow(expect.objectContaining({ kind: 'invalid-argument', message: expect.stringContaining('no.such.option') as string }) as Error)
@@ -93,17 +98,17 @@ export function describeNetworkDriver(name: string, setUp: () => Promise<Network
       await expect(join(define(), 2)).rejects.toMatchObject({ kind: 'not-found' })
     })
 
-    it('publishes nothing when it has no addresses', async () => {
-      if (driver.hasAddresses) return
-      const network = await makeNetwork()
-      const endpoint = await join(network, 2, { addresses: [] })
-      expect(await driver.publish(network.id, endpoint.id, [request()])).toEqual([])
-      expect(await harness.interfaceOf(endpoint.sandbox, 'eth0')).toBeUndefined()
-    })
+    if (!addresses) {
+      it('joins without an interface, and publishes nothing', async () => {
+        const network = await makeNetwork()
+        const endpoint = await join(network, 2, { addresses: [] })
+        expect(await driver.publish(network.id, endpoint.id, [request()])).toEqual([])
+        expect(await harness.interfaceOf(endpoint.sandbox, 'eth0')).toBeUndefined()
+      })
+      return
+    }
 
     describe('with addresses', () => {
-      beforeEach(({ skip }) => skip(!driver.hasAddresses, 'networks of this driver have no addresses'))
-
       it('gives the interface that it was told to, and takes it back', async () => {
         const network = await makeNetwork()
         const endpoint = await join(network, 2, { interfaceName: 'front' })
