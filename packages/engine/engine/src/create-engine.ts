@@ -7,8 +7,8 @@ import { acquireLock } from '@berth/linux'
 import { jsonFileLogDriver } from '@berth/log-json-file'
 import { bridgeNetworks } from '@berth/network-bridge'
 import { hostNetworks } from '@berth/network-host'
-import { type NetworkManager, openNetworkManager } from '@berth/network-manager'
-import { noneNetworks } from '@berth/network-none'
+import { NetworkManager } from '@berth/network-manager'
+import { noNetworks } from '@berth/network-none'
 import { RegistryClient } from '@berth/registry-client'
 import { shimRuntime } from '@berth/runtime-shim'
 import { overlaySnapshotter } from '@berth/snapshotter-overlay'
@@ -68,7 +68,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const events = new EventHub()
   const { emit } = events
   const snapshotter = opened.use(overlaySnapshotter({ root: join(dataRoot, 'snapshots'), logger }))
-  const registry = new RegistryClient({ insecureRegistries: options.insecureRegistries, mirrors: options.registryMirrors, userAgent: `berth/${options.version ?? ''}`, logger })
+  const registry = opened.use(new RegistryClient({ insecureRegistries: options.insecureRegistries, mirrors: options.registryMirrors, userAgent: `berth/${options.version ?? ''}`, logger }))
   let runtime: ContainerRuntime | undefined
   const images = opened.use(
     await openImageStore({
@@ -84,11 +84,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const volumeDriver = opened.use(localVolumes({ root: join(dataRoot, 'volumes') }))
   const volumes = opened.use(new VolumeManager({ stateDir: join(dataRoot, 'volume-manager'), execDir: join(execRoot, 'volumes'), drivers: [volumeDriver], emit, logger }))
   const networks = opened.use(
-    await openNetworkManager({
+    new NetworkManager({
       stateDir: join(dataRoot, 'networks'),
       execDir: join(execRoot, 'networks'),
-      drivers: [bridgeNetworks({ logger }), hostNetworks(), noneNetworks()],
-      defaultBridge: { bip: options.bip, name: 'berth0' },
+      drivers: [bridgeNetworks({ logger }), hostNetworks(), noNetworks()],
+      defaultBridge: options.bip === undefined ? {} : { bip: options.bip },
       emit,
       logger,
     }),

@@ -30,6 +30,7 @@ function planHost(ctx: Context, given: HostConfig): HostConfig {
     const mode = host[field]
     if (typeof mode === 'string' && mode.startsWith('container:')) host[field] = `container:${ctx.containers.resolve(mode.slice('container:'.length)).id}`
   }
+  if (host.VolumesFrom) host.VolumesFrom = host.VolumesFrom.map((spec) => spec.replace(/^[^:]*/, (ref) => ctx.containers.resolve(ref).id))
   host.RestartPolicy = { Name: host.RestartPolicy?.Name || 'no', MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0 }
   const logDriver = ctx.options.defaults?.LogConfig?.Type ?? ctx.deps.logDrivers.keys().next().value ?? 'none'
   // A driver may have any name.
