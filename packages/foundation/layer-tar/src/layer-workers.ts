@@ -129,8 +129,10 @@ class LayerThread implements AsyncDisposable {
   #pending: { resolve: (answer: LayerAnswer) => void; reject: (error: unknown) => void; onProgress: ((bytes: number) => void) | undefined } | undefined
   #timer: NodeJS.Timeout | undefined
   #ended: BerthError | undefined
+  readonly #onEnd: () => void
 
   constructor(onEnd: () => void) {
+    this.#onEnd = onEnd
     this.#worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './layer-worker.ts' : './layer-worker.js', import.meta.url), { name: 'layers' })
     const end = (reason: BerthError) => {
       this.#ended ??= reason
@@ -166,7 +168,11 @@ class LayerThread implements AsyncDisposable {
   /** Keeps no program running from now on, and ends after some time. */
   rest(timeout: number): void {
     this.#worker.unref()
-    this.#timer = setTimeout(() => void this.#worker.terminate(), timeout).unref()
+    this.#timer = setTimeout(() => {
+      // Out of reach first: a thread that is ending takes no work.
+      this.#onEnd()
+      void this.#worker.terminate()
+    }, timeout).unref()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

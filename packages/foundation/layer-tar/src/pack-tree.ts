@@ -77,7 +77,8 @@ function describe(name: string, links: Map<string, string>, whiteouts: PackOptio
   }
   if (whiteouts === 'overlay' && type === 'character-device' && stats.rdev === 0n) {
     const slash = name.lastIndexOf('/') + 1
-    return { entry: { ...entry, type: 'file', mode: 0, name: `${name.slice(0, slash)}${whiteoutPrefix}${name.slice(slash)}` }, opaque: false }
+    // When it went is nobody's to know: the same changes are the same archive.
+    return { entry: { ...entry, type: 'file', mode: 0, mtime: 0n, name: `${name.slice(0, slash)}${whiteoutPrefix}${name.slice(slash)}` }, opaque: false }
   }
   if (type !== 'directory' && stats.nlink > 1n) {
     const inode = `${stats.dev}:${stats.ino}`

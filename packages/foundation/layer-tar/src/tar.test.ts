@@ -88,7 +88,8 @@ describe('an archive', () => {
 
 describe('a broken archive', () => {
   it.each([
-    ['wrong checksum', Buffer.alloc(512, 'x')],
+    ['wrong checksum', Buffer.concat([Buffer.from('other'), encodeEntry(plain).subarray(5)])],
+    ['a number is not octal', Buffer.alloc(512, 'x')],
     ['it ends too early', encodeEntry({ ...plain, size: 1 })],
     ['it ends too early', encodeEntry(plain).subarray(0, 100)],
     ['it ends too early', tarOf([{ name: 'x'.repeat(200) }]).subarray(0, 1024)],
