@@ -52,7 +52,7 @@ async function relayTcp(host: string, port: number, target: RelayTarget): Promis
 }
 
 function isLoopback(address: string): boolean {
-  return address === '::1' || /^127\./.test(address)
+  return address === '::1' || address.startsWith('127.')
 }
 
 async function relayUdp(host: string, port: number, target: RelayTarget): Promise<AsyncDisposable> {
@@ -90,7 +90,7 @@ async function relayUdp(host: string, port: number, target: RelayTarget): Promis
   server.unref()
   return {
     async [Symbol.asyncDispose]() {
-      for (const key of [...clients.keys()]) forget(key)
+      for (const key of clients.keys()) forget(key)
       await new Promise<void>((resolve) => server.close(resolve))
     },
   }

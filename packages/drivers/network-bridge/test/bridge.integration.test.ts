@@ -153,7 +153,7 @@ describe('bridge networks', { timeout: 60_000 }, () => {
       expect(await ask('neighbour', 'fd00:18::2')).toBeUndefined()
       await publish(one, request({ hostAddress: '::' }), request({ hostAddress: '::', protocol: 'udp' }))
       expect(await lab.prober('neighbour', 'ask', 'tcp', lab.addresses.host6, 8080)).toBe(`${one.sandbox} ${lab.addresses.neighbour6}`)
-      for (const place of ['host', one.sandbox, other.sandbox]) expect(await ask(place, lab.addresses.host6, 8080), place).toBe(one.sandbox)
+      for (const place of ['host', one.sandbox, other.sandbox]) expect(await ask(place, lab.addresses.host6, 8080)).toBe(one.sandbox)
       expect(await ask('host', '::1', 8080)).toBe(one.sandbox)
       expect(await ask('host', '::1', 8080, 'udp')).toBe(one.sandbox)
     })
@@ -177,7 +177,7 @@ describe('bridge networks', { timeout: 60_000 }, () => {
       sendLoopbackAway('neighbour', lab.addresses.host)
       lab.sh('echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet') // as kube-proxy does
       for (const [address, port] of [[lab.addresses.host, 8080], ['127.0.0.1', 8080], ['172.18.0.2', 80]] as const) {
-        expect(await ask('neighbour', address, port), address).toBeUndefined()
+        expect(await ask('neighbour', address, port)).toBeUndefined()
       }
     })
 
@@ -194,7 +194,7 @@ describe('bridge networks', { timeout: 60_000 }, () => {
       const outside = await join(await makeNetwork({ subnets: [{ cidr: '172.19.0.0/16', gateway: '172.19.0.1' }] }), 2)
       await publish(outside, request())
       lab.sh(`ip -n ${nameOf(inside.sandbox)} route add default via 172.18.0.1`)
-      for (const address of ['172.19.0.2', lab.addresses.neighbour]) expect(await ask(inside.sandbox, address), address).toBeUndefined()
+      for (const address of ['172.19.0.2', lab.addresses.neighbour]) expect(await ask(inside.sandbox, address)).toBeUndefined()
     })
 
     it('the host does not become a router for others', async () => {
@@ -218,7 +218,7 @@ describe('bridge networks', { timeout: 60_000 }, () => {
       const network = await makeNetwork()
       const endpoint = await join(network, 2)
       for (const hostAddress of ['0.0.0.0 } ; flush ruleset', 'fe80::1%eth0', 'localhost', '']) {
-        await expect(publish(endpoint, request({ hostAddress })), hostAddress).rejects.toMatchObject({ kind: 'invalid-argument' })
+        await expect(publish(endpoint, request({ hostAddress }))).rejects.toMatchObject({ kind: 'invalid-argument' })
       }
       for (const containerPort of [0, -1, 65536, 1.5, Number.NaN]) await expect(publish(endpoint, request({ containerPort }))).rejects.toMatchObject({ kind: 'invalid-argument' })
       await expect(makeNetwork({ options: { [option('bridge.name')]: '" }; flush' } })).rejects.toMatchObject({ kind: 'invalid-argument' })

@@ -1,21 +1,24 @@
 import { describe, expect, it } from 'vitest'
-import { describeNetworkDriver } from '@berth/network-driver/contract'
+import { describeNetworkDriver, type NetworkDriverHarness } from '@berth/network-driver/contract'
 import { hostNetworks } from '../src/index.ts'
 
 describeNetworkDriver(
   'host',
-  async () => ({
-    driver: hostNetworks(),
-    addresses: { host: '10.99.0.1', neighbour: '10.99.0.2' },
-    makeSandbox: async () => '/sandbox',
-    ask: async () => undefined,
-    interfaceOf: async () => undefined,
-    occupy: async () => {},
-    async crash() {
-      this.driver = hostNetworks()
-    },
-    async [Symbol.asyncDispose]() {},
-  }),
+  async () => {
+    const harness: NetworkDriverHarness = {
+      driver: hostNetworks(),
+      addresses: { host: '10.99.0.1', neighbour: '10.99.0.2' },
+      makeSandbox: async () => '/sandbox',
+      ask: async () => undefined,
+      interfaceOf: async () => undefined,
+      occupy: async () => {},
+      async crash() {
+        harness.driver = hostNetworks()
+      },
+      async [Symbol.asyncDispose]() {},
+    }
+    return harness
+  },
   { joins: false },
 )
 

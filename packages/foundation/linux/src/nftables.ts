@@ -21,8 +21,8 @@ export class Nftables implements Disposable {
   /** What the commands write. */
   run(commands: string): string {
     const status = Number(this.#functions.run(this.#context, commands))
-    const output = String(this.#functions.output(this.#context) ?? '')
-    const errors = String(this.#functions.errors(this.#context) ?? '')
+    const output = (this.#functions.output(this.#context) as string | null) ?? ''
+    const errors = (this.#functions.errors(this.#context) as string | null) ?? ''
     if (status !== 0) throw Object.assign(new Error(errors.trim()), { code: 'NFTABLES' })
     return output
   }

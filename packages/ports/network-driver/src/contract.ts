@@ -25,7 +25,7 @@ export interface NetworkDriverHarness extends AsyncDisposable {
  * Runs the network driver suite on what `setUp` makes afresh for each test. What needs addresses is asked only where networks have `addresses`,
  * and joining not of a driver that never `joins`, as the host's.
  */
-export function describeNetworkDriver(name: string, setUp: () => Promise<NetworkDriverHarness>, { joins = true, addresses = joins } = {}): void {
+export function describeNetworkDriver(name: string, setUp: () => Promise<NetworkDriverHarness>, { joins = true, addresses = joins }: { joins?: boolean; addresses?: boolean } = {}): void {
   describe(`network driver contract: ${name}`, { timeout: 30_000 }, () => {
     let harness: NetworkDriverHarness
     let driver: NetworkDriver
@@ -90,6 +90,7 @@ export function describeNetworkDriver(name: string, setUp: () => Promise<Network
       await driver.removeNetwork(network.id)
       await driver.removeNetwork(network.id)
       await driver.leave(network.id, newId())
+      await expect(driver.unpublish(network.id, newId())).resolves.toBeUndefined()
     })
 
     if (!joins) return
@@ -98,16 +99,7 @@ export function describeNetworkDriver(name: string, setUp: () => Promise<Network
       await expect(join(define(), 2)).rejects.toMatchObject({ kind: 'not-found' })
     })
 
-    if (!addresses) {
-      it('joins without an interface, and publishes nothing', async () => {
-        const network = await makeNetwork()
-        const endpoint = await join(network, 2, { addresses: [] })
-        expect(await driver.publish(network.id, endpoint.id, [request()])).toEqual([])
-        expect(await harness.interfaceOf(endpoint.sandbox, 'eth0')).toBeUndefined()
-      })
-      return
-    }
-
+    if (!addresses) return
     describe('with addresses', () => {
       it('gives the interface that it was told to, and takes it back', async () => {
         const network = await makeNetwork()
@@ -172,8 +164,8 @@ export function describeNetworkDriver(name: string, setUp: () => Promise<Network
         const published = await driver.publish(network.id, endpoint.id, requests)
         expect(published).toEqual(requests.map(({ protocol }) => ({ protocol, containerPort: 80, hostAddress: '0.0.0.0', hostPort: 8080 })))
         for (const place of ['neighbour', 'host', endpoint.sandbox, beside.sandbox, far.sandbox]) {
-          expect(await ask(place, harness.addresses.host, 8080), place).toBe(endpoint.sandbox)
-          expect(await ask(place, harness.addresses.host, 8080, 'udp'), place).toBe(endpoint.sandbox)
+          expect(await ask(place, harness.addresses.host, 8080)).toBe(endpoint.sandbox)
+          expect(await ask(place, harness.addresses.host, 8080, 'udp')).toBe(endpoint.sandbox)
         }
         expect(await ask('host', '127.0.0.1', 8080)).toBe(endpoint.sandbox)
         await driver.unpublish(network.id, endpoint.id)

@@ -1,4 +1,4 @@
-import { describeNetworkDriver, type Place } from '../src/contract.ts'
+import { describeNetworkDriver, type NetworkDriverHarness, type Place } from '../src/contract.ts'
 import { type MemoryEndpoint, memoryNetworkDriver, memoryNetworkState } from '../src/memory.ts'
 
 const addresses = { host: '10.99.0.1', neighbour: '10.99.0.2' }
@@ -13,7 +13,7 @@ describeNetworkDriver('memory', async () => {
   const leadsElsewhere = (from: Place) =>
     from === 'host' || from === 'neighbour' || endpoints().some(({ network, definition }) => definition.sandbox === from && definition.isDefaultRoute && !network.isInternal)
 
-  return {
+  const harness: NetworkDriverHarness = {
     driver: memoryNetworkDriver({ state }),
     addresses,
     makeSandbox: async () => `/sandbox/${sandboxes++}`,
@@ -31,8 +31,9 @@ describeNetworkDriver('memory', async () => {
     },
     occupy: async (port) => void state.taken.push(port),
     async crash() {
-      this.driver = memoryNetworkDriver({ state })
+      harness.driver = memoryNetworkDriver({ state })
     },
     async [Symbol.asyncDispose]() {},
   }
+  return harness
 })
