@@ -17,7 +17,7 @@ export class MemoryRegistry implements ImageRegistry {
     return { digest, size: bytes.length }
   }
 
-  addManifest(path: string, tag: string | undefined, manifest: object & { mediaType: string }): string {
+  addManifest<T extends { mediaType: string }>(path: string, tag: string | undefined, manifest: T): string {
     const bytes = Buffer.from(JSON.stringify(manifest))
     const digest = digestOf(bytes)
     this.manifests.set(`${path}@${digest}`, { mediaType: manifest.mediaType, bytes })

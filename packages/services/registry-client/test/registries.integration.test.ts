@@ -10,7 +10,11 @@ import { DebianRegistry, debianRegistryPath } from './debian-registry.ts'
 
 const call = { signal: new AbortController().signal }
 
-async function ownRegistry(): Promise<AsyncDisposable & { address: string }> {
+interface StartedRegistry extends AsyncDisposable {
+  address: string
+}
+
+async function ownRegistry(): Promise<StartedRegistry> {
   const root = await mkdtemp(join(tmpdir(), 'berth-registry-'))
   const registry = await startRegistry({ root })
   return {
@@ -24,12 +28,12 @@ async function ownRegistry(): Promise<AsyncDisposable & { address: string }> {
 
 const registries = [
   { name: 'our registry', isHere: true, start: ownRegistry },
-  { name: 'Debian package docker-registry', isHere: debianRegistryPath !== undefined, start: () => DebianRegistry.start() },
+  { name: 'Debian package docker-registry', isHere: debianRegistryPath !== undefined, start: (): Promise<StartedRegistry> => DebianRegistry.start() },
 ]
 
 describe.for(registries)('$name', ({ isHere, start }) => {
   describe.skipIf(!isHere)('with the client', () => {
-    let registry: AsyncDisposable & { address: string }
+    let registry: StartedRegistry
     let client: RegistryClient
 
     beforeEach(async () => {
@@ -126,7 +130,7 @@ describe.for(registries)('$name', ({ isHere, start }) => {
     })
 
     it('takes any credentials where none are needed', async () => {
-      await client.checkCredentials(registry.address, { ...call, auth: { username: 'me', password: 'secret' } })
+      await expect(client.checkCredentials(registry.address, { ...call, auth: { username: 'me', password: 'secret' } })).resolves.toBeUndefined()
     })
   })
 })

@@ -1,0 +1,41 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { parseReference } from '@berth/oci'
+import { describe, expect, it } from 'vitest'
+import { InsecureHosts } from '../src/insecure-hosts.ts'
+import { RegistryClient } from '../src/index.ts'
+import { Transport } from '../src/transport.ts'
+
+describe.skipIf(!existsSync('/usr/bin/openssl'))('a certificate that nobody knows (Debian package openssl)', () => {
+  it('is taken from registries that may be insecure, and from no other', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'berth-certificate-'))
+    const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
+    await promisify(execFile)('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=registry', '-days', '1', '-keyout', key, '-out', cert])
+    const server = createServer({ key: await readFile(key), cert: await readFile(cert) }, (_, response) => response.end('{"tags":["v1"]}')).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
+    const { signal } = new AbortController()
+
+    const client = new RegistryClient()
+    expect(await client.tags(parseReference(`${address}/app`), { signal })).toEqual(['v1'])
+    await client[Symbol.asyncDispose]()
+
+    // Loopback always may be insecure; what would be asked of another host is asked of the transport.
+    const strict = new Transport({ userAgent: 'test', answerTimeout: 5000, idleTimeout: 5000, insecure: { has: () => false } as unknown as InsecureHosts })
+    await expect(strict.send(`https://${address}/v2/`, { method: 'GET', signal })).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: `Get "https://${address}/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
+    })
+    strict[Symbol.dispose]()
+    server.closeAllConnections()
+    server.close()
+    await rm(directory, { recursive: true })
+  })
+})
