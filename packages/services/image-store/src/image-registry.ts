@@ -1,7 +1,7 @@
 import type { AuthConfig } from '@berth/api-types'
 import type { Descriptor, Reference } from '@berth/oci'
 
-export interface RegistryCall {
+interface RegistryCall {
   auth?: AuthConfig | undefined
   signal: AbortSignal
 }

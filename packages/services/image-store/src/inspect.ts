@@ -67,7 +67,7 @@ export function familiarNames(names: readonly string[]): { tags: string[]; diges
 }
 
 /** Seconds since the epoch; Go's zero time for what is none. */
-export function secondsOf(time: string | undefined): number {
+function secondsOf(time: string | undefined): number {
   const milliseconds = Date.parse(time ?? neverTime)
   return Math.floor((Number.isNaN(milliseconds) ? Date.parse(neverTime) : milliseconds) / 1000)
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { parseReference } from '@berth/oci'
 import { describe, expect, it } from 'vitest'
-import { InsecureHosts } from '../src/insecure-hosts.ts'
+import type { InsecureHosts } from '../src/insecure-hosts.ts'
 import { RegistryClient } from '../src/index.ts'
 import { Transport } from '../src/transport.ts'
 
