@@ -28,7 +28,7 @@ function plain(address = ''): string {
 }
 
 /** In milliseconds, for an answer: what is dropped on the way has none. */
-const patience = 700
+const patience = 1500
 
 /** What comes back; undefined for nothing. */
 async function ask(protocol: string, address: string, port: number): Promise<string | undefined> {
