@@ -74,13 +74,15 @@ export class Transport {
     const { signal } = options
     for (;;) {
       signal?.throwIfAborted()
+      let sourceFailure: { error: unknown } | undefined
       const request = this.#request(method, path, options)
       try {
-        const response = await answerOf(request, options)
+        const response = await answerOf(request, options, (error) => (sourceFailure = { error }))
         if ((response.statusCode ?? 0) < 200 || (response.statusCode ?? 0) > 299) throw await readHttpError(response)
         return response
       } catch (error) {
         signal?.throwIfAborted()
+        if (sourceFailure) throw sourceFailure.error
         // The engine closed a kept connection while the request was on its way: what changes nothing is asked again.
         if (method === 'GET' && request.reusedSocket && isErrno(error, 'ECONNRESET', 'EPIPE')) continue
         throw this.#explained(error)
@@ -183,7 +185,7 @@ export class Transport {
 }
 
 /** Sends the body, if any, and waits for the head of the answer, which may come before all of the body went. */
-async function answerOf(request: ClientRequest, { body, signal }: SendOptions): Promise<IncomingMessage> {
+async function answerOf(request: ClientRequest, { body, signal }: SendOptions, onSourceFailure: (error: unknown) => void = () => {}): Promise<IncomingMessage> {
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     request.once('response', resolve)
     request.on('error', reject)
@@ -192,7 +194,17 @@ async function answerOf(request: ClientRequest, { body, signal }: SendOptions): 
     request.end()
     return answered
   }
-  const sent = pipeline(Readable.from(body, { objectMode: false }), request, { signal, end: true })
+  const sent = pipeline(Readable.from(watched(body, onSourceFailure), { objectMode: false }), request, { signal, end: true })
   // A source that fails must not be taken for one that ended; one that the engine stops reading is told by its answer.
   return Promise.race([answered, sent.then(() => answered)])
+}
+
+/** Tells of a source's own failure, which is none of the connection's. */
+async function* watched(source: AsyncIterable<Uint8Array>, onFailure: (error: unknown) => void): AsyncIterable<Uint8Array> {
+  try {
+    yield* source
+  } catch (error) {
+    onFailure(error)
+    throw error
+  }
 }

@@ -142,6 +142,8 @@ describe('areas', () => {
     await collect(images.import(archive(), { repo: 'mine', tag: '1' }))
     expect((await images.inspect('mine:1')).Size).toBe(200_000)
     await expect(collect(images.import(archive(new Error('no disk')), { repo: 'half' }))).rejects.toThrow('no disk')
+    const missing = Object.assign(new Error('ENOENT: archive.tar'), { code: 'ENOENT' })
+    await expect(collect(images.import(archive(missing), { repo: 'half' }))).rejects.toBe(missing)
     await expect(images.inspect('half')).rejects.toMatchObject({ kind: 'not-found' })
   })
 

@@ -1,7 +1,7 @@
 import { chmodSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { pipeline } from 'node:stream/promises'
-import { Readable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { connectEngine, type OutputChunk } from '../src/index.ts'
 import { collect, serveBytes, serveEngine } from './serve.ts'
@@ -208,8 +208,7 @@ describe('backpressure', () => {
       const attach = containers.attach.bind(containers)
       containers.attach = async (ref, options) => {
         const attachment = await attach(ref, options)
-        attachment.stdin?.cork()
-        return attachment
+        return { ...attachment, stdin: attachment.stdin && new Writable({ write() {} }) }
       }
     })
     const { containers } = test.engine

@@ -91,7 +91,7 @@ export class MemoryContainers implements ContainerBackend {
   async inspect(ref: string): Promise<ContainerInspectResponse> {
     const { id, name, created, request, state, exitCode, isRunning, args } = this.get(ref)
     const { HostConfig, NetworkingConfig, ...config } = request
-    const ports = Object.fromEntries(Object.entries(HostConfig?.PortBindings ?? {}).map(([port, bindings]) => [port, (bindings ?? []).map((binding) => ({ HostIp: '0.0.0.0', ...binding }))]))
+    const ports = Object.fromEntries(Object.entries(HostConfig?.PortBindings ?? {}).map(([port, bindings]) => [port, (bindings ?? []).map((binding) => ({ ...binding, HostIp: binding.HostIp || '0.0.0.0' }))]))
     return {
       Id: id,
       Name: `/${name}`,

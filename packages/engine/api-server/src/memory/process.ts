@@ -105,11 +105,18 @@ export class MemoryProcess {
     }
     return {
       tty: this.#tty,
-      stdin: stdin ? this.#stdin : undefined,
+      stdin: stdin ? this.#input() : undefined,
       ...client,
       done: this.exit.promise.then(() => {}),
       detach: () => void this.#clients.delete(client),
     }
+  }
+
+  /** A client's side of the input. With a terminal, its end is not the end of the process's. */
+  #input(): PassThrough {
+    const input = new PassThrough()
+    input.pipe(this.#stdin, { end: !this.#tty })
+    return input
   }
 
   async *read({ stdout, stderr, follow, tail, signal }: { stdout: boolean; stderr: boolean; follow: boolean; tail?: number; signal: AbortSignal }): AsyncIterable<LogChunk> {

@@ -1,0 +1,58 @@
+import { open } from 'node:fs/promises'
+import type { EngineClient } from '@berth/api-client'
+import { Command } from 'commander'
+import { type Cli, type CliOutput, collect } from '../cli.ts'
+import { splitReference } from '../flags/references.ts'
+import { showProgress } from '../output/progress.ts'
+
+/** Pulls an image by tag or digest, showing how far it is. */
+export async function pullImage(cli: Cli, engine: EngineClient, reference: string, { platform, output = cli.io.stdout, quiet }: { platform?: string; output?: CliOutput; quiet?: boolean }): Promise<void> {
+  const { name, tag, digest } = splitReference(reference)
+  const messages = engine.images.pull(name, { tag: digest ?? tag ?? 'latest', ...(platform === undefined ? {} : { platform }) })
+  if (!quiet) return showProgress(messages, output)
+  for await (const _ of messages); // errors are thrown from here
+}
+
+export function pullCommand(cli: Cli): Command {
+  return new Command('pull')
+    .description('pull an image from a registry')
+    .argument('<image>')
+    .option('-q, --quiet', 'only the name in the end')
+    .option('--platform <platform>', 'os/architecture of the image')
+    .action(async (image: string, { quiet, platform }: { quiet?: boolean; platform?: string }) => {
+      await pullImage(cli, await cli.engine(), image, { quiet, platform })
+      const { tag, digest } = splitReference(image)
+      cli.print(tag === undefined && digest === undefined ? `${image}:latest` : image)
+    })
+}
+
+export function pushCommand(cli: Cli): Command {
+  return new Command('push')
+    .description('push an image to a registry')
+    .argument('<image>')
+    .option('-a, --all-tags', 'all tags of the name')
+    .option('-q, --quiet', 'only the name in the end')
+    .option('--platform <platform>', 'only the image of this platform')
+    .action(async (image: string, { quiet, platform, allTags }: { quiet?: boolean; platform?: string; allTags?: boolean }) => {
+      const { name, tag = 'latest' } = splitReference(image)
+      const messages = (await cli.engine()).images.push(name, { ...(allTags ? {} : { tag }), ...(platform === undefined ? {} : { platform }) })
+      if (!quiet) return showProgress(messages, cli.io.stdout)
+      for await (const _ of messages); // errors are thrown from here
+      cli.print(image)
+    })
+}
+
+export function importCommand(cli: Cli): Command {
+  return new Command('import')
+    .description('make an image of a file system in a tar archive')
+    .argument('<file>', 'the archive, or - for standard input')
+    .argument('[name[:tag]]')
+    .option('-c, --change <instruction>', 'Dockerfile instruction for the config', collect)
+    .option('-m, --message <text>', 'message of the image')
+    .option('--platform <platform>', 'os/architecture of the image')
+    .action(async (file: string, reference: string | undefined, { change, message, platform }: { change?: string[]; message?: string; platform?: string }) => {
+      const archive = file === '-' ? cli.io.stdin : ((await open(file)).createReadStream() as AsyncIterable<Uint8Array>)
+      const { name, tag } = reference === undefined ? {} : splitReference(reference)
+      await showProgress((await cli.engine()).images.import(archive, { repo: name, tag, message, changes: change, platform }), cli.io.stdout)
+    })
+}

@@ -1,0 +1,81 @@
+import { EventEmitter } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { ApiServer, type Backend } from '@berth/api-server'
+import { memoryBackend } from '@berth/api-server/memory'
+import type { CliInput, CliOutput } from '../src/cli.ts'
+import { runCli } from '../src/run-cli.ts'
+
+export interface Ran {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** A terminal or pipe that keeps what was written. */
+export class Output extends EventEmitter implements CliOutput {
+  text = ''
+  isTTY = false
+  columns = 80
+  rows = 24
+
+  write(data: string | Uint8Array): boolean {
+    this.text += typeof data === 'string' ? data : Buffer.from(data).toString()
+    this.emit('written')
+    return true
+  }
+
+  /** Settles once the text has been written. */
+  async seen(text: string): Promise<void> {
+    while (!this.text.includes(text)) await new Promise((resolve) => this.once('written', resolve))
+  }
+}
+
+/** A keyboard or pipe. */
+export class Input extends PassThrough implements CliInput {
+  isTTY = false
+  /** Each change of the raw mode. */
+  readonly modes: boolean[] = []
+
+  setRawMode(mode: boolean): void {
+    this.modes.push(mode)
+  }
+}
+
+export interface CommandLine extends AsyncDisposable {
+  host: string
+  backend: Backend
+  run(...args: string[]): Promise<Ran>
+  /** A command that goes on, with its streams in hand. */
+  start(args: string[], options?: { tty?: boolean }): { stdin: Input; stdout: Output; stderr: Output; done: Promise<number> }
+}
+
+/** The command line against an API server over the engine in memory. */
+export async function openCommandLine(): Promise<CommandLine> {
+  const directory = mkdtempSync(join(tmpdir(), 'cli-'))
+  const backend = memoryBackend()
+  const server = new ApiServer({ backend })
+  await server.listen({ path: join(directory, 'berth.sock') })
+  const host = `unix://${directory}/berth.sock`
+  const start: CommandLine['start'] = (args, { tty = false } = {}) => {
+    const [stdin, stdout, stderr] = [new Input(), new Output(), new Output()]
+    stdin.isTTY = stdout.isTTY = tty
+    return { stdin, stdout, stderr, done: runCli(args, { stdin, stdout, stderr, env: { BERTH_HOST: host, LOCAL: 'here' } }) }
+  }
+  return {
+    host,
+    backend,
+    start,
+    async run(...args) {
+      const { stdin, stdout, stderr, done } = start(args)
+      stdin.end()
+      return { code: await done, stdout: stdout.text, stderr: stderr.text }
+    },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]()
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
