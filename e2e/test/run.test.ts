@@ -23,10 +23,10 @@ describe('docker run', () => {
     [125, ['no-such-image-anywhere.invalid/x', 'true'], /docker: /],
     [126, ['busybox', '/etc'], /permission denied|is a directory/],
     [127, ['busybox', 'no-such-program'], /executable file not found in \$PATH/],
-    [137, ['busybox', 'sh', '-c', 'kill -9 $$'], ''],
-    [143, ['busybox', 'sh', '-c', 'kill -15 $$; sleep 5'], ''],
+    [137, ['--init', 'busybox', 'sh', '-c', 'kill -9 $$'], ''],
+    [143, ['--init', 'busybox', 'sh', '-c', 'kill -15 $$; sleep 5'], ''],
   ])('ends with %i for %j', async (code, args, stderr) => {
-    const result = await daemon.docker(['run', '--rm', '--init', ...args])
+    const result = await daemon.docker(['run', '--rm', ...args])
     expect(result).toMatchObject({ code, stderr: stderr === '' ? '' : expect.stringMatching(stderr) })
     expect(await daemon.ok('ps', '-aq')).toBe('')
   })

@@ -18,7 +18,7 @@ describe('terminals', () => {
   }
 
   it('has the size of the client, and follows its resizing', async () => {
-    await daemon.ok('create', '-it', '--name', 'sized', 'busybox', 'sh', '-c', 'trap "stty size; exit" WINCH; until [ "$(stty size)" = "33 99" ]; do sleep 0.05; done; stty size; while :; do sleep 0.05; done')
+    await daemon.ok('create', '-it', '--name', 'sized', 'busybox', 'sh', '-c', 'until [ "$(stty size)" = "33 99" ]; do sleep 0.05; done; trap "stty size; exit" WINCH; stty size; while :; do sleep 0.05; done')
     const run = inTerminal(33, 99, 'start -ai sized')
     await run.saw(/33 99/)
     await host.sh(`stty -F $(cat ${host.dir}/tty) rows 44 cols 111`)
@@ -30,7 +30,7 @@ describe('terminals', () => {
   it('is a terminal, with one stream for both outputs', async () => {
     const run = inTerminal(24, 80, `run --rm -t busybox sh -c "tty; echo out; echo err >&2"`)
     expect((await run.done).code).toBe(0)
-    expect(run.stdout).toMatch(/\/dev\/pts\/0\r\nout\r\nerr\r\n/)
+    expect(run.stdout).toMatch(/\/dev\/pts\/0\r+\nout\r+\nerr\r+\n/)
   })
 
   it('serves exec -it in a running container', async () => {

@@ -36,6 +36,8 @@ function planHost(ctx: Context, given: HostConfig): HostConfig {
   // A driver may have any name.
   host.LogConfig = { Type: host.LogConfig?.Type || (logDriver as NonNullable<HostConfig['LogConfig']>['Type']), Config: host.LogConfig?.Config ?? {} }
   host.ShmSize ||= 64 * 1024 * 1024
+  // Clients send an empty one for none.
+  host.CgroupParent ||= ctx.options.defaults?.CgroupParent ?? ''
   host.Runtime ||= ctx.deps.runtimes.keys().next().value ?? ''
   host.IpcMode ||= 'private'
   host.CgroupnsMode ||= ctx.machine.cgroups === 2 && !host.Privileged ? 'private' : 'host'

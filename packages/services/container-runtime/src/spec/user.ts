@@ -54,6 +54,7 @@ export function resolveUser(user: string, accounts: AccountFiles, groupAdd: read
   }
   const gid = group ? groupId(group) : (numeric(entry?.[3]) ?? 0)
   const memberOf = group || !entry ? [] : groups.filter((row) => row[3]?.split(',').includes(entry[0] ?? '')).map((row) => numeric(row[2]) ?? 0)
-  const additionalGids = [...new Set([...memberOf, ...groupAdd.map(groupId)])].filter((id) => id <= maxId)
+  // The primary group is among them, so that a set-group-ID program that drops its group does not gain by it (CVE-2022-36109).
+  const additionalGids = [...new Set([gid, ...memberOf, ...groupAdd.map(groupId)])].filter((id) => id <= maxId)
   return { uid: inRange(uid, 'uid'), gid: inRange(gid, 'gid'), additionalGids }
 }
