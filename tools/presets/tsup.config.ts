@@ -3,7 +3,7 @@ import { defineConfig } from 'tsup'
 
 // One build preset for every package: the manifest says which source files are entries.
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
-  berth?: { entries?: string[]; workers?: string[] }
+  berth?: { entries?: string[]; workers?: string[]; bundle?: boolean }
 }
 const entries = [...(manifest.berth?.entries ?? ['index']), ...(manifest.berth?.workers ?? [])]
 
@@ -16,5 +16,7 @@ export default defineConfig({
   splitting: true,
   sourcemap: true,
   clean: false,
+  // One file holds all that a program needs of its dependencies and no more: it starts faster.
+  ...(manifest.berth?.bundle ? { noExternal: [/./], esbuildOptions: (options: { conditions?: string[] }) => void (options.conditions = ['@berth/source']) } : {}),
   removeNodeProtocol: false, // node:sqlite exists only under its prefix
 })

@@ -42,7 +42,7 @@ export interface Cli {
   complain(error: unknown, exitCode?: number): void
 }
 
-export const defaultHost = 'unix:///run/berth/berth.sock'
+const defaultHost = 'unix:///run/berth/berth.sock'
 
 export function hostOf({ host, io }: Pick<Cli, 'host' | 'io'>): string {
   return host ?? (io.env['BERTH_HOST'] || io.env['DOCKER_HOST'] || defaultHost)

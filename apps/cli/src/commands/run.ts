@@ -13,7 +13,7 @@ interface RunFlags extends CreateFlags {
 }
 
 /** Docker's exit codes for what could not be started. */
-export function startExitCode(error: unknown): number {
+function startExitCode(error: unknown): number {
   const message = messageOf(error)
   if (/executable file not found|no such file or directory/i.test(message)) return 127
   if (/permission denied|is a directory|exec format error/i.test(message)) return 126

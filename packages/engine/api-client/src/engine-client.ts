@@ -5,9 +5,16 @@ import { ImagesArea } from './areas/images.ts'
 import { NetworksArea } from './areas/networks.ts'
 import { SystemArea } from './areas/system.ts'
 import { VolumesArea } from './areas/volumes.ts'
-import { type RequestOptions, Transport, type TransportOptions } from './transport.ts'
+import { parseHost } from './address.ts'
+import { openAgent, type TlsOptions } from './open-agent.ts'
+import { type RequestOptions, Transport } from './transport.ts'
 
-export interface ConnectOptions extends TransportOptions, RequestOptions {
+export interface ConnectOptions extends RequestOptions {
+  /** `unix:///path`, `tcp://host[:port]` or `ssh://[user@]host[:port]`. */
+  host: string
+  tls?: TlsOptions | undefined
+  /** What is run on the other side of `ssh://`; `docker system dial-stdio` by default. */
+  sshCommand?: readonly string[] | undefined
   /** Speak this version of the API (`1.44`) instead of the newest that both sides know. */
   apiVersion?: string
 }
@@ -52,8 +59,9 @@ const oldestVersion = '1.24'
  * Greets the engine and agrees on a version of the API. Throws `unavailable` when nothing answers, `permission-denied` when the socket is not for this user,
  * `invalid-argument` for a host that is none.
  */
-export async function connectEngine({ host, tls, sshCommand, apiVersion, signal }: ConnectOptions): Promise<EngineClient> {
-  const transport = new Transport({ host, tls, sshCommand })
+export async function connectEngine({ host, tls, sshCommand = ['docker', 'system', 'dial-stdio'], apiVersion, signal }: ConnectOptions): Promise<EngineClient> {
+  const address = parseHost(host)
+  const transport = new Transport({ host, address, agent: await openAgent(address, { tls, sshCommand }) })
   try {
     return new EngineClient(transport, apiVersion ?? (await agreeOnVersion(transport, signal)))
   } catch (error) {

@@ -13,5 +13,6 @@ export { connectEngine, type ConnectOptions, type EngineClient } from './engine-
 export type { Filters } from './filters.ts'
 export type { OutputChunk } from './output-frames.ts'
 export type { ProcessConnection } from './process-connection.ts'
-export type { RequestOptions, TlsOptions } from './transport.ts'
+export type { TlsOptions } from './open-agent.ts'
+export type { RequestOptions } from './transport.ts'
 export { type EngineAddress, parseHost } from './address.ts'

@@ -1,35 +1,25 @@
-import { Agent, type ClientRequest, type ClientRequestArgs, type IncomingMessage, request as httpRequest } from 'node:http'
-import { Agent as TlsAgent, request as httpsRequest } from 'node:https'
+import type { Agent, ClientRequest, ClientRequestArgs, IncomingMessage } from 'node:http'
 import { Readable, type Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BerthError, isErrno, messageOf } from '@berth/core'
-import { type EngineAddress, parseHost } from './address.ts'
+import type { EngineAddress } from './address.ts'
 import { readHttpError } from './http-error.ts'
 import { parse } from './json-lines.ts'
-import { connectSsh } from './ssh-connection.ts'
+import { request as httpRequest } from './node-http.ts'
 
 /** Every method takes it: aborting ends the request and throws the signal's reason. */
 export interface RequestOptions {
   signal?: AbortSignal | undefined
 }
 
-/** Certificates for `tcp://`, in PEM. */
-export interface TlsOptions {
-  ca?: string | Buffer
-  cert?: string | Buffer
-  key?: string | Buffer
-  /** Whether the engine must prove that it is who it says; true by default. */
-  verify?: boolean
-}
-
 export interface TransportOptions {
+  /** As the user wrote it, for messages. */
   host: string
-  tls?: TlsOptions | undefined
-  /** What answers on the other side of `ssh://`. */
-  sshCommand?: readonly string[] | undefined
+  address: EngineAddress
+  agent: Agent
 }
 
-export type QueryValue = string | number | boolean | undefined
+type QueryValue = string | number | boolean | undefined
 
 export interface SendOptions extends RequestOptions {
   query?: Record<string, QueryValue | readonly string[]>
@@ -56,17 +46,13 @@ export class Transport {
   /** Put in front of every path: `/v1.51`. */
   prefix = ''
   readonly #address: EngineAddress
-  readonly #tls: TlsOptions | undefined
   readonly #agent: Agent
   readonly #open = new Set<{ destroy(): unknown }>()
 
-  constructor({ host, tls, sshCommand = ['docker', 'system', 'dial-stdio'] }: TransportOptions) {
+  constructor({ host, address, agent }: TransportOptions) {
     this.host = host
-    this.#address = parseHost(host)
-    this.#tls = tls
-    const address = this.#address
-    this.#agent = tls ? new TlsAgent({ keepAlive: true, ca: tls.ca, cert: tls.cert, key: tls.key, rejectUnauthorized: tls.verify ?? true }) : new Agent({ keepAlive: address.kind !== 'ssh' })
-    if (address.kind === 'ssh') this.#agent.createConnection = () => connectSsh(address, sshCommand)
+    this.#address = address
+    this.#agent = agent
   }
 
   /** The answer, its body unread. Throws what the engine refuses, as its kind. */
@@ -153,10 +139,12 @@ export class Transport {
       else if (value !== undefined) search.append(name, typeof value === 'boolean' ? String(Number(value)) : String(value as string | number))
     }
     const address = this.#address
+    const { protocol } = this.#agent as Agent & { protocol: string }
     const text = json === undefined ? undefined : JSON.stringify(json)
-    const target: ClientRequestArgs = address.kind === 'unix' ? { socketPath: address.path, host: 'localhost' } : { host: address.host, port: address.kind === 'tcp' ? (address.port ?? (this.#tls ? 2376 : 2375)) : 80 }
-    const request = (this.#tls ? httpsRequest : httpRequest)({
+    const target: ClientRequestArgs = address.kind === 'unix' ? { socketPath: address.path, host: 'localhost' } : { host: address.host, port: address.kind === 'tcp' ? (address.port ?? (protocol === 'https:' ? 2376 : 2375)) : 80 }
+    const request = httpRequest({
       ...target,
+      protocol,
       agent: this.#agent,
       method,
       path: `${this.prefix}${path}${search.size > 0 ? `?${String(search)}` : ''}`,

@@ -18,7 +18,7 @@ function compile({ method, path, handler }: Route): CompiledRoute {
   return { method, names, handler, pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, part)}$`) }
 }
 
-export type Match = { handler: Handler; params: Record<string, string> } | 'no such path' | 'no such method'
+type Match = { handler: Handler; params: Record<string, string> } | 'no such path' | 'no such method'
 
 export type Router = (method: string, path: string) => Match
 

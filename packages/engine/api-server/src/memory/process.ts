@@ -2,7 +2,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import type { Attachment, AttachOptions, LogChunk } from '../backend.ts'
 
 /** What a program of the fake engine is given. */
-export interface ProgramIo {
+interface ProgramIo {
   args: readonly string[]
   env: readonly string[]
   stdin: Readable
