@@ -8,14 +8,14 @@ import { memoryBackend } from '@berth/api-server/memory'
 import type { CliInput, CliOutput } from '../src/cli.ts'
 import { runCli } from '../src/run-cli.ts'
 
-export interface Ran {
+interface Ran {
   code: number
   stdout: string
   stderr: string
 }
 
 /** A terminal or pipe that keeps what was written. */
-export class Output extends EventEmitter implements CliOutput {
+class Output extends EventEmitter implements CliOutput {
   text = ''
   isTTY = false
   columns = 80
@@ -34,7 +34,7 @@ export class Output extends EventEmitter implements CliOutput {
 }
 
 /** A keyboard or pipe. */
-export class Input extends PassThrough implements CliInput {
+class Input extends PassThrough implements CliInput {
   isTTY = false
   /** Each change of the raw mode. */
   readonly modes: boolean[] = []
