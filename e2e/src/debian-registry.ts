@@ -20,7 +20,7 @@ export class DebianRegistry {
       `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${root} }, delete: { enabled: true } }\nhttp: { addr: '127.0.0.1:5000' }\n`,
     )
     const registry = new DebianRegistry(host.spawn('docker-registry', ['serve', join(root, 'config.yml')]))
-    await eventually(async () => ((await host.run('busybox', ['wget', '-q', '-O', '-', 'http://127.0.0.1:5000/v2/'])).code === 0 ? true : undefined), { what: 'the start of docker-registry' })
+    await eventually(async () => ((await host.fetch('http://127.0.0.1:5000/v2/')).code === 0 ? true : undefined), { what: 'the start of docker-registry' })
     return registry
   }
 

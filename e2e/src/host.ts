@@ -8,6 +8,8 @@ import { Daemon, type DaemonOptions } from './daemon.ts'
 import { DebianRegistry } from './debian-registry.ts'
 import { takeSnapshot, type HostSnapshot, differences } from './cleanliness.ts'
 
+const peer = join(import.meta.dirname, '../fixtures/peer.ts')
+
 /** Addresses of a test host: what its containers see as the world. */
 export const addresses = { host: '10.99.0.1', outside: '10.99.0.2' } as const
 
@@ -110,6 +112,20 @@ export class TestHost {
   /** Starts a program on the neighbour, which has the address `addresses.outside`. */
   spawnOutside(program: string, args: readonly string[], options?: CommandOptions): RunningCommand {
     return this.spawn('ip', ['netns', 'exec', 'outside', program, ...args], options)
+  }
+
+  /** Fetches a page as a program on this host does, or on the neighbour. The code is 0 when there was one. */
+  fetch(url: string, { outside = false, seconds = 3 } = {}): Promise<CommandResult> {
+    const args = [peer, 'fetch', url, String(seconds)]
+    return (outside ? this.spawnOutside(process.execPath, args) : this.spawn(process.execPath, args)).done
+  }
+
+  /** Listens on a TCP port until it is ended; says `listening`, and who connected. */
+  async listen(address: string, port: number, { outside = false } = {}): Promise<RunningCommand> {
+    const args = [peer, 'listen', address, String(port)]
+    const listener = outside ? this.spawnOutside(process.execPath, args) : this.spawn(process.execPath, args)
+    await listener.saw(/listening/)
+    return listener
   }
 
   async startDaemon(options: DaemonOptions = {}): Promise<Daemon> {

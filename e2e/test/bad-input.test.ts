@@ -52,7 +52,7 @@ describe('bad input', () => {
     ['GET', '/volumes/nope', 404, /get nope: no such volume/],
     ['GET', '/exec/nope/json', 404, /No such exec instance: nope/],
     ['GET', '/containers/..%2f..%2fetc/json', 404, /No such container/],
-    ['GET', '/containers/a%00b/json', 404, /No such container/],
+    ['GET', '/containers/a%00b/json', 400, /invalid|NUL|character/i],
     ['GET', '/nonsense', 404, /page not found/],
     ['GET', '/containers/json?filters=nonsense', 400, /invalid/],
     ['GET', '/containers/json?limit=many', 400, /limit|many/],
@@ -118,11 +118,11 @@ describe('bad input', () => {
       await registry.done
     })
     /** Blobs, partial downloads and layers, but for those of busybox. */
-    const stored = (): string => execFileSync('find', [join(daemon.dataRoot, 'images'), join(daemon.dataRoot, 'snapshots'), '-mindepth', '1', '-not', '-name', '*.db*'], { encoding: 'utf8' })
+    const stored = (): Set<string> => new Set(execFileSync('find', [join(daemon.dataRoot, 'images'), join(daemon.dataRoot, 'snapshots'), '-mindepth', '1', '-not', '-name', '*.db*'], { encoding: 'utf8' }).split('\n'))
 
     it.each([
       ['refuses', /pull access denied|denied: not for you/],
-      ['truncates', /EOF|truncated|incomplete|ended early|short|terminated|broke/i],
+      ['truncates', /connection reset by peer|unexpected EOF/],
       ['lies', /verification failed|digest/i],
       ['talks', /manifest|media ?type|not valid|invalid/i],
     ])('%s', async (repository, message) => {
@@ -130,7 +130,7 @@ describe('bad input', () => {
       expect(await daemon.docker(['pull', `127.0.0.1:5055/${repository}`])).toMatchObject({ code: 1, stderr: expect.stringMatching(message) })
       expect(await daemon.docker(['run', '--rm', `127.0.0.1:5055/${repository}`])).toMatchObject({ code: 125, stderr: expect.stringMatching(message) })
       // A blob that broke off may be kept for the next try; nothing that was lied about is.
-      if (repository !== 'truncates') expect(stored()).toBe(before)
+      if (repository !== 'truncates') expect([...stored().difference(before)]).toEqual([])
       expect(await daemon.ok('images', '-aq', '--filter', `reference=127.0.0.1:5055/${repository}`)).toBe('')
     })
 

@@ -22,7 +22,7 @@ describe('a daemon that is killed', () => {
 
     await host.sh(`touch /proc/${pid}/root/end`)
     await host.sh(`until ! kill -0 ${pid} 2>/dev/null; do busybox usleep 20000; done`)
-    await eventually(async () => ((await host.run('busybox', ['wget', '-q', '-T', '2', '-O', '-', 'http://127.0.0.1:8080/'])).stdout === 'up\n' ? true : undefined), { what: 'the published port without a daemon' })
+    await eventually(async () => ((await host.fetch('http://127.0.0.1:8080/')).stdout === 'up\n' ? true : undefined), { what: 'the published port without a daemon' })
     await daemon.restart()
 
     expect(await running('counts')).toBe('running 0')
@@ -35,7 +35,7 @@ describe('a daemon that is killed', () => {
     await follow.done
     const numbers = (await daemon.ok('logs', 'counts')).split('\n').map(Number)
     expect(numbers).toEqual(numbers.map((_, index) => index + 1))
-    expect((await host.run('busybox', ['wget', '-q', '-T', '2', '-O', '-', 'http://127.0.0.1:8080/'])).stdout).toBe('up\n')
+    expect((await host.fetch('http://127.0.0.1:8080/')).stdout).toBe('up\n')
     await daemon.ok('rm', '-f', 'counts', 'ends', 'serves')
   })
 

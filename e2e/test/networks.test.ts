@@ -10,14 +10,14 @@ describe('networks', () => {
   })
   afterAll(() => host[Symbol.asyncDispose]())
 
-  const fetchFrom = (url: string): Promise<{ code: number; stdout: string }> => host.run('busybox', ['wget', '-q', '-T', '3', '-O', '-', url])
+  const fetchFrom = (url: string): Promise<{ code: number; stdout: string }> => host.fetch(url)
   const serve = 'mkdir -p /www; echo "$HOSTNAME" > /www/index.html; exec httpd -f -p 80 -h /www'
 
   it('publishes a port on loopback and on the address of the host', async () => {
     const id = await daemon.ok('run', '-d', '-p', '8080:80', '--hostname', 'pub', 'busybox', 'sh', '-c', serve)
     await eventually(async () => ((await fetchFrom('http://127.0.0.1:8080/')).stdout === 'pub\n' ? true : undefined), { what: 'the page on loopback' })
     expect((await fetchFrom(`http://${addresses.host}:8080/`)).stdout).toBe('pub\n')
-    expect(await host.spawnOutside('busybox', ['wget', '-q', '-T', '3', '-O', '-', `http://${addresses.host}:8080/`]).done).toMatchObject({ stdout: 'pub\n' })
+    expect(await host.fetch(`http://${addresses.host}:8080/`, { outside: true, seconds: 3 })).toMatchObject({ stdout: 'pub\n' })
     expect((await fetchFrom('http://[::1]:8080/')).stdout).toBe('pub\n')
     expect(await daemon.ok('port', id)).toBe('80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080')
     expect(await daemon.ok('ps', '--format', '{{.Ports}}')).toBe('0.0.0.0:8080->80/tcp, [::]:8080->80/tcp')
@@ -29,12 +29,11 @@ describe('networks', () => {
   })
 
   it('refuses a port that a program on the host has', async () => {
-    const other = host.spawn('busybox', ['nc', '-l', '-p', '8099', '-s', '127.0.0.1'])
-    await eventually(async () => ((await host.sh('ss -Htln sport = :8099')) !== '' ? true : undefined))
+    const other = await host.listen('127.0.0.1', 8099)
     const { code, stderr } = await daemon.docker(['run', '--rm', '-p', '127.0.0.1:8099:80', 'busybox', 'true'])
     expect(code).toBe(125)
     expect(stderr).toMatch(/address already in use/)
-    await host.sh('kill $(pidof -s nc || busybox pidof nc) 2>/dev/null || busybox pkill -f "nc -l"')
+    other.child.kill()
     await other.done
     expect(await daemon.ok('ps', '-aq')).toBe('')
   })
@@ -42,20 +41,20 @@ describe('networks', () => {
   it('keeps a port that is published on loopback from the outside', async () => {
     const id = await daemon.ok('run', '-d', '-p', '127.0.0.1:8081:80', 'busybox', 'sh', '-c', serve)
     await eventually(async () => ((await fetchFrom('http://127.0.0.1:8081/')).code === 0 ? true : undefined))
-    expect((await host.spawnOutside('busybox', ['wget', '-q', '-T', '1', '-O', '-', `http://${addresses.host}:8081/`]).done).code).not.toBe(0)
+    expect((await host.fetch(`http://${addresses.host}:8081/`, { outside: true, seconds: 1 })).code).not.toBe(0)
     const address = await daemon.ok('inspect', '-f', '{{.NetworkSettings.Networks.bridge.IPAddress}}', id)
     await host.sh(`ip -n outside route replace 172.17.0.0/16 via ${addresses.host}`)
-    expect((await host.spawnOutside('busybox', ['wget', '-q', '-T', '1', '-O', '-', `http://${address}/`]).done).code).not.toBe(0)
+    expect((await host.fetch(`http://${address}/`, { outside: true, seconds: 1 })).code).not.toBe(0)
     await host.sh('ip -n outside route del 172.17.0.0/16')
     await daemon.ok('rm', '-f', id)
   })
 
   it('lets a container out by NAT', async () => {
-    const outside = host.spawnOutside('busybox', ['nc', '-l', '-p', '9000', '-v', '-e', 'busybox', 'true'])
-    await eventually(async () => ((await host.sh('ip netns exec outside ss -Htln sport = :9000')) !== '' ? true : undefined))
+    const outside = await host.listen(addresses.outside, 9000, { outside: true })
     await daemon.ok('run', '--rm', 'busybox', 'nc', '-w', '3', addresses.outside, '9000')
-    const { stderr, stdout } = await outside.done
-    expect(stderr + stdout).toMatch(new RegExp(addresses.host.replaceAll('.', '\\.')))
+    await outside.saw(new RegExp(`from ${addresses.host.replaceAll('.', '\\.')}`))
+    outside.child.kill()
+    await outside.done
   })
 
   it('lets containers of one network find each other by name, and keeps others out', async () => {

@@ -73,7 +73,8 @@ export class Execs {
     } finally {
       if (exec.exitCode !== undefined && !exec.process) exec.streams.end()
     }
-    return attachment
+    // Output ends a moment before the exit code is known, which clients ask for at once.
+    return attachment && { ...attachment, done: attachment.done.then(() => (exec.streams.isFinished ? exec.ended : undefined)) }
   }
 
   inspect(id: string): ExecInspectResponse {
@@ -213,6 +214,7 @@ export class Execs {
       terminal: config.Tty ?? false,
       consoleSize,
       privileged: config.Privileged ?? false,
+      machine: this.#ctx.machine,
     })
   }
 

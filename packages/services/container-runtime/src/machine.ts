@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { detectCgroups } from '@berth/linux'
 import type { CgroupDirectories } from './cgroup-stats.ts'
@@ -24,6 +24,7 @@ export function findMachine(given: Partial<MachineFeatures> = {}): { machine: Ma
     cgroups: cgroups?.version ?? 2,
     swap: memory ? existsSync(join(memory, 'memory.memsw.limit_in_bytes')) : unified !== undefined,
     initPath: initPrograms.find(isExecutable),
+    capabilities: BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`),
     ...given,
   }
   return { machine, cgroupMounts }

@@ -123,6 +123,11 @@ export class ProcessStreams {
     this.#onOutput = options.onOutput ?? (() => {})
   }
 
+  /** Whether all output there will be was handed over. */
+  get isFinished(): boolean {
+    return this.#isFinished
+  }
+
   /** Begins to read. */
   connect(process: RuntimeProcess): void {
     this.#stdin.resolve(process.stdin)

@@ -101,6 +101,7 @@ export function validateHost(host: HostConfig, config: ContainerConfig): void {
   if (host.IpcMode && !['host', 'none', 'private', 'shareable'].includes(host.IpcMode) && !host.IpcMode.startsWith('container:')) {
     throw invalid(`invalid IPC mode: ${host.IpcMode}`)
   }
+  if (host.CgroupParent?.split('/').includes('..')) throw invalid(`invalid cgroup parent: ${host.CgroupParent} leads out of its hierarchy`)
   if (host.CgroupnsMode && !['host', 'private'].includes(host.CgroupnsMode)) throw invalid(`invalid CGROUP mode: ${host.CgroupnsMode}`)
   if (host.UTSMode === 'host' && config.Hostname) throw invalid('conflicting options: hostname and the UTS mode')
   if (isJoined && config.Hostname) throw invalid('conflicting options: hostname and the network mode')

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import type { NetworkSettings } from '@berth/api-types'
 import { BerthError, type EngineEvent } from '@berth/core'
 import type { Log, LogDriver, LogEntry, LogStream, ReadLogOptions } from '@berth/log-driver'
@@ -30,6 +31,14 @@ const programs: Record<string, MemoryProgram> = {
   cat: async ({ stdin, stdout }) => {
     for await (const chunk of stdin) if (!stdout.write(chunk)) await new Promise((resolve) => stdout.once('drain', resolve))
     return 0
+  },
+  /** Closes its output, and ends with 7 some time after its input did. */
+  quiet: async ({ stdin, stdout, stderr }) => {
+    stdout.end()
+    stderr.end()
+    await stdin.resume().toArray()
+    await setTimeout(20)
+    return 7
   },
   oom: ({ oom }) => {
     oom()

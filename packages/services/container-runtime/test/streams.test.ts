@@ -137,6 +137,18 @@ describe('logs', () => {
 })
 
 describe('exec', () => {
+  test('a client that was told of the end finds the exit code', async () => {
+    await using engine = await fakeEngine()
+    await create(engine, ['cat'])
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['quiet'], AttachStdin: true, AttachStdout: true, AttachStderr: true })
+    const attachment = await engine.runtime.execs.start(Id, { detach: false, tty: false })
+    attachment?.stdin?.end()
+    await Promise.all([textOf(attachment?.stdout), textOf(attachment?.stderr)])
+    await attachment?.done
+    expect(await engine.runtime.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 7 })
+  })
+
   test('runs attached, tells its exit code, and is asked about', async () => {
     await using engine = await fakeEngine()
     await create(engine, ['sleep'])

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { buildExecProcess, buildSpec, type SpecInput } from './build-spec.ts'
 
 const root = { uid: 0, gid: 0, additionalGids: [] }
-const machine: SpecInput['machine'] = { cgroups: 1, swap: true, initPath: '/usr/bin/tini-static' }
+const machine: SpecInput['machine'] = { cgroups: 1, swap: true, initPath: '/usr/bin/tini-static', capabilities: (1n << 41n) - 1n }
 
 const specOf = (host: SpecInput['host'] = {}, changes: Partial<SpecInput> = {}) =>
   buildSpec({ id: 'a'.repeat(64), config: { Cmd: ['true'], ...changes.config }, host, user: root, netns: '/run/netns/x', volumes: [], files: {}, machine, ...changes })
@@ -77,6 +77,9 @@ describe('confinement', () => {
     expect(linux).toMatchObject({ maskedPaths: [], readonlyPaths: [], resources: { devices: [{ allow: true, access: 'rwm' }] } })
     expect(linux.seccomp).toBeUndefined()
     expect(process.capabilities.bounding).toHaveLength(41)
+    const poorer = specOf({ Privileged: true }, { machine: { ...machine, capabilities: machine.capabilities & ~(1n << 25n) } })
+    expect(poorer.process.capabilities.bounding).toHaveLength(40)
+    expect(poorer.process.capabilities.bounding).not.toContain('CAP_SYS_TIME')
     expect(mounts.find(({ destination }) => destination === '/sys')?.options).toContain('rw')
   })
 })
@@ -166,7 +169,7 @@ describe('the process', () => {
 
   it('has a process beside it with the same confinement', () => {
     const { process } = specOf({ SecurityOpt: ['no-new-privileges'] }, { config: { Cmd: ['true'], Env: ['A=1', 'B=2'], WorkingDir: '/srv' } })
-    const asked = { container: process, host: {}, user: { ...root, uid: 5 }, command: ['id'], env: ['B=3'], workingDir: undefined, terminal: false, privileged: false }
+    const asked = { container: process, host: {}, user: { ...root, uid: 5 }, command: ['id'], env: ['B=3'], workingDir: undefined, terminal: false, privileged: false, machine }
     const exec = buildExecProcess(asked)
     expect(exec).toMatchObject({ args: ['id'], cwd: '/srv', noNewPrivileges: true, user: { uid: 5, gid: 0 }, capabilities: { inheritable: [] } })
     expect(exec.env).toEqual(expect.arrayContaining(['A=1', 'B=3']))

@@ -16,6 +16,8 @@ export interface MachineFeatures {
   swap: boolean
   /** Program that `--init` runs as process 1; undefined when none is installed. */
   initPath: string | undefined
+  /** The capabilities that the engine itself can have, as the mask of its bounding set. @see proc(5), CapBnd */
+  capabilities: bigint
 }
 
 export interface SpecInput {
@@ -160,7 +162,7 @@ function defaultSysctls({ host, netns }: SpecInput): Record<string, string> {
 export function buildSpec(input: SpecInput): OciSpec {
   const { id, config, host, user, machine } = input
   const security = parseSecurityOptions(host.SecurityOpt ?? [])
-  const capabilities = capabilitiesOf(host)
+  const capabilities = capabilitiesOf(host, machine.capabilities)
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
   const confined = !host.Privileged && security.seccomp !== 'unconfined'
   const profile = security.seccomp
@@ -212,6 +214,7 @@ export interface ExecProcessInput {
   terminal: boolean
   consoleSize?: { width: number; height: number } | undefined
   privileged: boolean
+  machine: Pick<MachineFeatures, 'capabilities'>
 }
 
 /** The OCI process of an exec: the container's environment and confinement, changed as asked. */
@@ -228,6 +231,6 @@ export function buildExecProcess(input: ExecProcessInput): OciProcess {
     args: [...command],
     env: [...kept, ...(terminal && !replaced.has('TERM') && !kept.some((entry) => entry.startsWith('TERM=')) ? ['TERM=xterm'] : []), ...env.filter((entry) => entry.includes('='))],
     cwd: input.workingDir || container.cwd,
-    capabilities: capabilitySets(capabilitiesOf({ ...host, Privileged: host.Privileged || input.privileged }), user.uid),
+    capabilities: capabilitySets(capabilitiesOf({ ...host, Privileged: host.Privileged || input.privileged }, input.machine.capabilities), user.uid),
   }
 }

@@ -23,12 +23,16 @@ function named(capability: string): string {
   return name
 }
 
-/** The capability set of a container, `CAP_…`, from `Privileged`, `CapAdd` and `CapDrop`. Throws `invalid-argument` for an unknown name. */
-export function capabilitiesOf(host: Pick<HostConfig, 'Privileged' | 'CapAdd' | 'CapDrop'>): string[] {
+/**
+ * The capability set of a container, `CAP_…`, from `Privileged`, `CapAdd` and `CapDrop`. Throws `invalid-argument` for an unknown name.
+ * @param available The bounding set of the engine as a mask: where all are asked for, none that the machine itself was denied.
+ */
+export function capabilitiesOf(host: Pick<HostConfig, 'Privileged' | 'CapAdd' | 'CapDrop'>, available: bigint): string[] {
   const add = (host.CapAdd ?? []).map(named)
   const drop = (host.CapDrop ?? []).map(named)
-  if (host.Privileged) return all.map((name) => `CAP_${name}`)
-  const base = add.includes('ALL') ? all : drop.includes('ALL') ? [] : byDefault
+  const every = all.filter((_name, number) => (available >> BigInt(number)) & 1n)
+  if (host.Privileged) return every.map((name) => `CAP_${name}`)
+  const base = add.includes('ALL') ? every : drop.includes('ALL') ? [] : byDefault
   const wanted = new Set([...base.filter((name) => !drop.includes(name)), ...add.filter((name) => name !== 'ALL')])
   return all.filter((name) => wanted.has(name)).map((name) => `CAP_${name}`)
 }
