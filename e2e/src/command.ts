@@ -23,7 +23,7 @@ export class RunningCommand {
   #changed: (() => void)[] = []
 
   constructor(program: string, args: readonly string[], { input, env, signal }: CommandOptions = {}) {
-    this.child = spawn(program, args, { stdio: 'pipe', env: { ...process.env, ...env }, signal })
+    this.child = spawn(program, args, { stdio: 'pipe', detached: true, env: { ...process.env, ...env }, signal })
     const keep = (into: Buffer[]) => (chunk: Buffer) => {
       into.push(chunk)
       for (const wake of this.#changed.splice(0)) wake()
@@ -54,6 +54,11 @@ export class RunningCommand {
 
   get stderr(): string {
     return Buffer.concat(this.#stderr).toString()
+  }
+
+  /** Sends a signal to the program, and to what stands between it and us (nsenter waits for what it started). */
+  kill(signal: NodeJS.Signals = 'SIGTERM'): void {
+    if (this.child.pid !== undefined && this.child.exitCode === null && this.child.signalCode === null) process.kill(-this.child.pid, signal)
   }
 
   /** Waits until the output so far satisfies `pattern`. Fails when the program ends first. */

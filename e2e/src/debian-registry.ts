@@ -25,7 +25,7 @@ export class DebianRegistry {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process.child.exitCode === null) this.#process.child.kill('SIGTERM')
+    if (this.#process.child.exitCode === null) this.#process.kill()
     await this.#process.done
   }
 }

@@ -114,7 +114,7 @@ describe('bad input', () => {
       await registry.saw(/ready/)
     })
     afterAll(async () => {
-      registry.child.kill()
+      registry.kill()
       await registry.done
     })
     /** Blobs, partial downloads and layers, but for those of busybox. */
@@ -138,7 +138,7 @@ describe('bad input', () => {
       const pull = daemon.spawnDocker(['pull', '127.0.0.1:5055/silent'])
       await registry.saw(/asked and not answered/)
       expect((await ask('GET', '/_ping')).status).toBe(200)
-      pull.child.kill('SIGINT')
+      pull.kill('SIGINT')
       await pull.done
       expect(await daemon.ok('images', '-aq', '--filter', 'reference=127.0.0.1:5055/silent')).toBe('')
     })

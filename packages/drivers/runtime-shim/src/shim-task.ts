@@ -113,6 +113,8 @@ class ShimProcess implements RuntimeProcess {
     this.#exit ??= Promise.resolve(exit)
     await this.release()
     this.io.remove()
+    // Who reads is told of an end only after there was a writer, which a process that never ran may not have had.
+    if (!this.#started) this.io.release()
     return exit
   }
 

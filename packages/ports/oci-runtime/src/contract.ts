@@ -211,6 +211,19 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
       expect((await after.wait()).status).toBe(3)
     })
 
+    it('ends the output of an exec that could not be started, for who reads it already', async () => {
+      const task = await create('wait')
+      await task.start()
+      const over = (async () => {
+        const process = await exec(task, 'absent', 'missing', piped)
+        const ends = [process.stdout, process.stderr!].map((stream) => new Promise((resolve) => stream.resume().once('close', resolve)))
+        await process.start().catch(() => {})
+        await process.delete().catch(() => {})
+        await Promise.all(ends)
+      })()
+      await over.catch((error: unknown) => expect(error).toMatchObject({ kind: 'not-found' }))
+    })
+
     it('refuses an exec in a task that has ended', async () => {
       const task = await create('exit3')
       await task.start()
