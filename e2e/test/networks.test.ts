@@ -61,7 +61,7 @@ describe('networks', () => {
     await daemon.ok('network', 'create', 'front')
     await daemon.ok('network', 'create', 'back')
     await daemon.ok('run', '-d', '--name', 'web', '--network', 'front', '--network-alias', 'site', '--hostname', 'web', 'busybox', 'sh', '-c', serve)
-    const from = (network: string, command: string): Promise<{ code: number; stdout: string; stderr: string }> => daemon.docker(['run', '--rm', '--network', network, 'busybox', 'sh', '-c', command])
+    const from = (network: string, command: string): Promise<{ code: number; stdout: string; stderr: string }> => daemon.docker(['run', '--rm', '--network', network, 'busybox', 'sh', '-c', `${command}; exit $?`])
     expect(await from('front', 'grep nameserver /etc/resolv.conf')).toMatchObject({ stdout: 'nameserver 127.0.0.11\n' })
     await eventually(async () => ((await from('front', 'timeout 2 wget -q -O - http://web/')).stdout === 'web\n' ? true : undefined))
     expect(await from('front', 'timeout 2 wget -q -O - http://site/')).toMatchObject({ stdout: 'web\n' })

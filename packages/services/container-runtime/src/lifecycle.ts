@@ -26,16 +26,18 @@ export class Lifecycle {
 
   /** Throws `not-modified` when it runs already, `invalid-argument` for a command that cannot be run. */
   async start(container: Container): Promise<void> {
+    let isTried = false
     try {
       await this.#ctx.locks.run(container.id, async () => {
         this.#checkStartable(container)
+        isTried = true
         container.restartDelay = 0
         container.state.restartCount = 0
         container.state.manuallyStopped = false
         await this.#launch(container)
       })
     } catch (error) {
-      if (container.record.definition.host.AutoRemove && !container.isRunning && !isKind(error, 'not-modified', 'conflict')) await this.#autoRemove(container)
+      if (isTried && container.record.definition.host.AutoRemove && !container.isRunning) await this.#autoRemove(container)
       throw error
     }
   }

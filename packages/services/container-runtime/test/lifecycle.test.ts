@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { isKind } from '@berth/core'
+import { BerthError } from '@berth/core'
 import { describe, expect, test } from 'vitest'
 import { fakeEngine, type FakeEngine } from './fake-engine.ts'
 
@@ -130,6 +131,16 @@ describe('start', () => {
   test('a container to be removed goes when it cannot be started', async () => {
     await using engine = await fakeEngine()
     await expect(run(engine, 'c1', ['nothere'], { AutoRemove: true })).rejects.toThrow('executable file not found')
+    expect(await engine.runtime.containers.list(list)).toEqual([])
+    expectClean(engine)
+  })
+
+  test('a container to be removed goes when its port is taken', async () => {
+    await using engine = await fakeEngine()
+    engine.faults.set('attach', () => {
+      throw new BerthError('conflict', 'PORT_TAKEN', 'port is already allocated')
+    })
+    await expect(run(engine, 'c1', ['true'], { AutoRemove: true })).rejects.toThrow('port is already allocated')
     expect(await engine.runtime.containers.list(list)).toEqual([])
     expectClean(engine)
   })
