@@ -81,7 +81,8 @@ export function deriveFiles(): Map<string, string> {
     files.set(`${pkg.dir}/package.json`, print(deriveManifest(pkg)))
     files.set(`${pkg.dir}/tsconfig.json`, print(deriveTsconfig(pkg, all)))
   }
-  files.set('tsconfig.json', print({ files: [], references: libraries.map(({ dir }) => ({ path: dir })) }))
+  // The tests are a project of the root's too: the linter and editors learn from here which settings a test has.
+  files.set('tsconfig.json', print({ files: [], references: [...libraries.map(({ dir }) => dir), 'tsconfig.tests.json'].map((path) => ({ path })) }))
   return files
 }
 
