@@ -18,7 +18,7 @@ export interface DriverAnswer {
 
 const driver = bridgeNetworks()
 
-process.on('message', async ({ id, method, args }: DriverCall) => {
+async function answer({ id, method, args }: DriverCall): Promise<void> {
   try {
     const run = method === 'dispose' ? () => driver[Symbol.asyncDispose]() : (driver[method as keyof NetworkDriver] as (...args: unknown[]) => unknown).bind(driver)
     process.send?.({ id, value: await run(...args) } satisfies DriverAnswer)
@@ -27,4 +27,6 @@ process.on('message', async ({ id, method, args }: DriverCall) => {
     process.send?.({ id, error: { kind, code, message } } satisfies DriverAnswer)
   }
   if (method === 'dispose') process.disconnect()
-})
+}
+
+process.on('message', (call: DriverCall) => void answer(call))

@@ -82,10 +82,12 @@ function interfaceOf(name: string): { macAddress: string; addresses: string[] } 
 const jobs = { serve, ask, open, say, occupy, interfaceOf }
 export type ProberJobs = typeof jobs
 
-parentPort?.on('message', async ({ id, job, args }: { id: number; job: keyof ProberJobs; args: unknown[] }) => {
+async function answer({ id, job, args }: { id: number; job: keyof ProberJobs; args: unknown[] }): Promise<void> {
   try {
     parentPort?.postMessage({ id, value: await (jobs[job] as (...args: unknown[]) => unknown)(...args) })
   } catch (error) {
     parentPort?.postMessage({ id, error: String((error as Error).stack) })
   }
-})
+}
+
+parentPort?.on('message', (request: Parameters<typeof answer>[0]) => void answer(request))
