@@ -9,7 +9,7 @@ function isLibrary({ dir }: WorkspacePackage): boolean {
 }
 
 /** What a package's manifest has to say, derived from its `berth` section; author's fields are kept. */
-export function deriveManifest(pkg: WorkspacePackage): Manifest {
+function deriveManifest(pkg: WorkspacePackage): Manifest {
   const { manifest, dir } = pkg
   if (!isLibrary(pkg)) return manifest
   const { name, description, berth, dependencies, peerDependencies, peerDependenciesMeta, optionalDependencies, devDependencies } = manifest
@@ -73,7 +73,7 @@ function deriveTsconfig(pkg: WorkspacePackage, all: WorkspacePackage[]): unknown
 const print = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
 /** Files that `sync` writes and `check` compares, by path relative to the root. */
-export function deriveFiles(): Map<string, string> {
+function deriveFiles(): Map<string, string> {
   const all = readWorkspace()
   const files = new Map<string, string>()
   const libraries = all.filter(isLibrary)

@@ -66,7 +66,7 @@ export async function bundleRoot(): Promise<BundleRoot> {
 }
 
 /** Mounts, sockets and pipes under `root`, cgroups under `group`, and processes that name either. */
-export function leftovers(root: string, group: string): string[] {
+function leftovers(root: string, group: string): string[] {
   const left = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(root))
   for (const controller of readdirSync('/sys/fs/cgroup')) {
     const directory = join('/sys/fs/cgroup', controller, group)

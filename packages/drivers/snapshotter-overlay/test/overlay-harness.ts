@@ -7,7 +7,7 @@ import type { SnapshotterHarness } from '@berth/snapshotter/contract'
 import { overlaySnapshotter } from '../src/index.ts'
 
 /** Does something in a directory where the mounts are made, and unmounts them. */
-export function withMounted<T>(mounts: Mount[], work: (root: string) => T): T {
+function withMounted<T>(mounts: Mount[], work: (root: string) => T): T {
   const target = mkdtempSync(join(tmpdir(), 'berth-mount-'))
   try {
     for (const { type, source, options } of mounts) {
@@ -24,7 +24,7 @@ export function withMounted<T>(mounts: Mount[], work: (root: string) => T): T {
   }
 }
 
-export function filesIn(root: string): Record<string, string> {
+function filesIn(root: string): Record<string, string> {
   return Object.fromEntries(readdirSync(root, { recursive: true, withFileTypes: true }).map((entry) => {
     const path = join(entry.parentPath, entry.name)
     const name = path.slice(root.length + 1)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { ApiServer, type Backend } from '../src/index.ts'
 import { memoryBackend } from '../src/memory.ts'
 
-export interface Answer {
+interface Answer {
   status: number
   headers: IncomingHttpHeaders
   text: string

@@ -7,6 +7,7 @@ interface Koffi {
   errno(): number
 }
 
+const require = createRequire(import.meta.url)
 let koffi: Koffi | undefined
 let library: ReturnType<Koffi['load']> | undefined
 
@@ -18,7 +19,7 @@ function libc(): ReturnType<Koffi['load']> {
 
 /** A shared library by its file name. */
 export function openLibrary(name: string | null): ReturnType<Koffi['load']> {
-  koffi ??= createRequire(import.meta.url)('koffi') as Koffi
+  koffi ??= require('koffi') as Koffi
   return koffi.load(name)
 }
 

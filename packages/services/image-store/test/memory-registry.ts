@@ -1,4 +1,4 @@
-import { digestOf, mediaTypes } from '@berth/oci'
+import { digestOf } from '@berth/oci'
 import { BerthError } from '@berth/core'
 import type { ImageRegistry } from '../src/image-registry.ts'
 
@@ -67,5 +67,3 @@ export class MemoryRegistry implements ImageRegistry {
 async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   for (let start = 0; start < bytes.length; start += 64 * 1024) yield bytes.subarray(start, start + 64 * 1024)
 }
-
-export const { ociManifest, ociConfig, ociLayerGzip, ociIndex } = mediaTypes

@@ -10,7 +10,7 @@ import { memorySnapshotter } from '@berth/snapshotter/memory'
 import { type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
 
 /** Answers a request in place of the registry, or lets it pass by answering false. */
-export type Intercept = (request: IncomingMessage, response: ServerResponse) => boolean
+type Intercept = (request: IncomingMessage, response: ServerResponse) => boolean
 
 /** A store that speaks to a real registry over HTTP, which a test can make worse. */
 export interface RegistryHarness extends AsyncDisposable {
