@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { checkPackage, Package } from '@arethetypeswrong/core'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
@@ -7,17 +8,30 @@ import { readWorkspace, root, type WorkspacePackage } from '../../workspace/src/
 
 // Looks at every package as npm would publish it: do its exports exist, and do its types say what its code is?
 
-function filesUnder(dir: string): string[] {
-  return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? filesUnder(join(dir, entry.name)) : [join(dir, entry.name)]))
+interface Packed {
+  name: string
+  files: { path: string }[]
 }
 
-async function problemsOf({ dir, manifest }: WorkspacePackage): Promise<string[]> {
+/** The files that npm would publish, by the name of the package. */
+function packedFiles(packages: WorkspacePackage[]): Map<string, string[]> {
+  const output = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts', ...packages.map(({ dir }) => `--workspace=${dir}`)], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 64 << 20,
+  })
+  const packed = Object.values(JSON.parse(output) as Record<string, Packed>)
+  return new Map(packed.map(({ name, files }) => [name, files.map(({ path }) => path)]))
+}
+
+async function problemsOf({ dir, manifest }: WorkspacePackage, paths: string[]): Promise<string[]> {
   const path = join(root, dir)
-  const { messages, pkg } = await publint({ pkgDir: path, level: 'warning', strict: true })
+  const files = paths.map((name) => ({ name, data: new Uint8Array(readFileSync(join(path, name))) }))
+  const { messages, pkg } = await publint({ pack: { files: files.map(({ name, data }) => ({ name: join(path, name), data })) }, pkgDir: path, level: 'warning', strict: true })
   const lint = messages.map((message) => formatMessage(message, pkg) ?? message.code)
-  const published = [join(path, 'package.json'), ...filesUnder(join(path, 'dist')), ...filesUnder(join(path, 'src'))].filter((file) => statSync(file).size < 4_000_000)
-  const files = Object.fromEntries(published.map((file) => [`/node_modules/${manifest.name}/${relative(path, file)}`, new Uint8Array(readFileSync(file))]))
-  const { types, ...analysis } = { problems: [], ...(await checkPackage(new Package(files, manifest.name, manifest.version ?? '0.0.0'))) }
+  const installed = Object.fromEntries(files.map(({ name, data }) => [`/node_modules/${manifest.name}/${name}`, data]))
+  const { types, ...analysis } = { problems: [], ...(await checkPackage(new Package(installed, manifest.name, manifest.version ?? '0.0.0'))) }
   // The packages are ESM only, on purpose: what CommonJS and old resolvers see does not count.
   const wrong = types
     ? analysis.problems.filter((problem) => !('resolutionKind' in problem) || ['node16-esm', 'bundler'].includes(problem.resolutionKind)).map((problem) => JSON.stringify(problem))
@@ -25,7 +39,8 @@ async function problemsOf({ dir, manifest }: WorkspacePackage): Promise<string[]
   return [...lint, ...wrong].map((problem) => `${manifest.name}: ${problem}`)
 }
 
-const published = readWorkspace().filter(({ manifest }) => manifest['exports'])
-const problems = (await Promise.all(published.map(problemsOf))).flat()
+const published = readWorkspace().filter(({ manifest }) => !manifest.private && manifest['exports'])
+const packed = packedFiles(published)
+const problems = (await Promise.all(published.map((pkg) => problemsOf(pkg, packed.get(pkg.manifest.name) ?? [])))).flat()
 for (const problem of problems) console.error(problem)
 process.exitCode = problems.length === 0 ? 0 : 1
