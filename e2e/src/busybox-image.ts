@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Daemon } from './daemon.ts'
 
 const cached = join(import.meta.dirname, '../../.cache/busybox.tar')
 
@@ -25,8 +24,4 @@ export function busyboxTar(): string {
   renameSync(`${cached}.${process.pid}`, cached)
   rmSync(dir, { recursive: true })
   return cached
-}
-
-export async function importBusybox(daemon: Daemon): Promise<void> {
-  await daemon.ok('import', '--change', 'CMD ["sh"]', busyboxTar(), 'busybox:latest')
 }

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { importBusybox } from './busybox-image.ts'
+import { busyboxTar } from './busybox-image.ts'
 import { type CommandOptions, type CommandResult, eventually, type RunningCommand } from './command.ts'
 import type { TestHost } from './host.ts'
 
@@ -38,7 +38,7 @@ export class Daemon {
   static async start(host: TestHost, options: DaemonOptions): Promise<Daemon> {
     const daemon = new Daemon(host, options)
     await daemon.ready()
-    if (options.busybox ?? true) await importBusybox(daemon)
+    if (options.busybox ?? true) await daemon.ok('import', '--change', 'CMD ["sh"]', busyboxTar(), 'busybox:latest')
     return daemon
   }
 

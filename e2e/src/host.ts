@@ -162,8 +162,8 @@ export class TestHost {
   }
 }
 
-/** The parent group itself is the daemon's to keep, as it serves every container; with the host it goes. */
-function removeCgroups(parent: string): void {
+/** The parent group itself is the daemon's to keep, as it serves every container; who gave it to the daemon removes it. */
+export function removeCgroups(parent: string): void {
   for (const controller of ['', ...readdirSync('/sys/fs/cgroup')]) {
     const dir = join('/sys/fs/cgroup', controller, parent)
     if (!existsSync(dir)) continue

@@ -6,7 +6,8 @@
  * const { Id } = await engine.containers.create('web', { Image: 'busybox', Cmd: ['true'] }, {})
  * await engine.containers.start(Id)
  */
-export { createEngine, type Engine, type EngineOptions } from './create-engine.ts'
+export { createEngine, type Engine } from './create-engine.ts'
+export type { EngineOptions } from './engine-options.ts'
 export type { EventsOptions } from './event-hub.ts'
 export type { Filters } from './event-filters.ts'
 export type { System } from './system.ts'

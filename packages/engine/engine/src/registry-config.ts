@@ -1,5 +1,5 @@
 import type { IndexInfo, RegistryServiceConfig } from '@berth/api-types'
-import type { EngineOptions } from './create-engine.ts'
+import type { EngineOptions } from './engine-options.ts'
 
 /** How registries are spoken to, as `info` shows it. */
 export function registryConfig({ insecureRegistries = [], registryMirrors = [] }: EngineOptions): RegistryServiceConfig {

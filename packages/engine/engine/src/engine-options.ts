@@ -1,0 +1,25 @@
+import type { Logger } from '@berth/core'
+
+export interface EngineOptions {
+  /** Absolute path of the directory of everything that lasts; the engine owns it, and makes it when it is missing. */
+  dataRoot: string
+  /** Absolute path of the directory of what belongs to this boot of the machine; on a file system that may be emptied by one. At most 50 bytes. */
+  execRoot: string
+  /** Address and prefix of the default bridge, `172.17.0.1/16`. */
+  bip?: string | undefined
+  /** Hosts and networks whose registries may be spoken to unencrypted; loopback always may. */
+  insecureRegistries?: readonly string[]
+  /** Origins that are asked before Docker Hub. */
+  registryMirrors?: readonly string[]
+  /** The control group that holds those of the containers; `/berth` by default. */
+  cgroupParent?: string
+  /** The program that runs as process 1 for containers that ask for one; found where Docker and Debian have it by default. */
+  initPath?: string | undefined
+  /** Containers run on when the engine is shut down. */
+  liveRestore?: boolean
+  /** Seconds that containers get to end when the engine is shut down; 15 by default. */
+  shutdownTimeout?: number
+  /** What it calls itself. */
+  version?: string
+  logger?: Logger
+}
