@@ -1,9 +1,8 @@
 import { rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { busyboxTar } from '@berth/e2e'
 import { startRegistry } from '@berth/registry'
-import { berth, endDaemon, fetchPage, isDaemonUp, roots, Sorry, startDaemon, tell } from './steps.ts'
+import { berth, endDaemon, endEarlier, fetchPage, roots, Sorry, startDaemon, tell } from './steps.ts'
 
 // What a newcomer sees first: every step is a command that they can type themselves.
 
@@ -27,7 +26,7 @@ async function showImages(): Promise<void> {
 async function showContainer(): Promise<void> {
   tell('A container that serves a page on a published port')
   const serve = `mkdir -p /www && echo '${page}' > /www/index.html && echo serving && exec httpd -f -v -p 80 -h /www`
-  await berth('run', '-d', '--name', container, '-p', '127.0.0.1::80', image, 'sh', '-c', serve)
+  await berth('run', '-d', '--init', '--name', container, '-p', '127.0.0.1::80', image, 'sh', '-c', serve)
   const address = await berth('port', container, '80/tcp')
   const text = await fetchPage(`http://${address.trim()}/`)
   if (text.trim() !== page) throw new Sorry(`the container answered with something else than its page: ${text}`)
@@ -43,7 +42,6 @@ async function tidyUp(): Promise<void> {
   await berth('rm', '-f', container)
   await berth('rmi', image)
   await endDaemon()
-  for (const root of [roots.data, roots.exec]) rmSync(root, { recursive: true, force: true })
 }
 
 function tellWhatNext(keep: boolean): void {
@@ -65,23 +63,18 @@ function tellWhatNext(keep: boolean): void {
 async function main(): Promise<void> {
   const { keep } = parseArgs({ options: { keep: { type: 'boolean', default: false } } }).values
   const started = performance.now()
-  if (await isDaemonUp()) {
-    tell('A daemon that an earlier quickstart kept is ended first')
-    await endDaemon()
-  }
-  for (const root of [roots.data, roots.exec]) rmSync(root, { recursive: true, force: true })
-  tell('Starting berthd')
-  await startDaemon()
+  await endEarlier()
   try {
+    tell('Starting berthd')
+    await startDaemon()
     await showImages()
+    rmSync(roots.registry, { recursive: true })
     await showContainer()
+    if (!keep) await tidyUp()
   } catch (error) {
     await endDaemon()
     throw error
-  } finally {
-    rmSync(join(roots.registry), { recursive: true, force: true })
   }
-  if (!keep) await tidyUp()
   tellWhatNext(keep)
   console.log(`\nIt took ${((performance.now() - started) / 1000).toFixed(1)} s.`)
 }

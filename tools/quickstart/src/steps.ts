@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { removeCgroups } from '@berth/e2e'
 
 const bin = join(import.meta.dirname, '../../../node_modules/.bin')
 
@@ -12,10 +13,14 @@ export const roots = {
   pidfile: '/run/berth-quickstart/berthd.pid',
   log: '/run/berth-quickstart/berthd.log',
   registry: '/var/lib/berth-quickstart/registry',
+  cgroup: '/berth-quickstart',
 } as const
 
 /** A failure that one sentence explains. */
 export class Sorry extends Error {}
+
+let isInterrupted = false
+process.on('SIGINT', () => (isInterrupted = true)) // the command of the step gets it as well; what is up is ended before we go
 
 export function tell(step: string): void {
   console.log(`\n=> ${step}`)
@@ -45,12 +50,12 @@ export async function berth(...args: string[]): Promise<string> {
   console.log(`  $ berth ${args.map((arg) => (/^[\w.:/=@-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`)).join(' ')}`)
   const { code, stdout, stderr } = await run(join(bin, 'berth'), ['-H', `unix://${roots.socket}`, ...args])
   if (stdout + stderr !== '') console.log(indent(stdout + stderr))
+  if (isInterrupted) throw new Sorry('interrupted')
   if (code !== 0) throw new Sorry(`'berth ${args[0]}' ended with ${code}: ${stderr.trim()}`)
   return stdout
 }
 
-/** Whether the daemon of the quickstart runs, from this run or an earlier one. */
-export async function isDaemonUp(): Promise<boolean> {
+async function isDaemonUp(): Promise<boolean> {
   if (!existsSync(roots.socket)) return false
   return (await run(join(bin, 'berth'), ['-H', `unix://${roots.socket}`, 'version'])).code === 0
 }
@@ -58,15 +63,16 @@ export async function isDaemonUp(): Promise<boolean> {
 export async function startDaemon(): Promise<void> {
   mkdirSync(roots.exec, { recursive: true, mode: 0o711 })
   const log = openSync(roots.log, 'a', 0o600)
-  const flags = ['--data-root', roots.data, '--exec-root', roots.exec, '--pidfile', roots.pidfile, '--cgroup-parent', '/berth-quickstart', '-H', `unix://${roots.socket}`]
+  const flags = ['--data-root', roots.data, '--exec-root', roots.exec, '--pidfile', roots.pidfile, '--cgroup-parent', roots.cgroup, '-H', `unix://${roots.socket}`]
   const daemon = spawn(join(bin, 'berthd'), flags, { detached: true, stdio: ['ignore', log, log] })
   closeSync(log)
   daemon.unref()
   const ended = new Promise<void>((resolve) => daemon.once('exit', () => resolve()))
   await until(async () => {
     if (daemon.exitCode !== null || daemon.signalCode !== null) {
-      const said = readFileSync(roots.log, 'utf8').trim().split('\n').findLast((line) => line.startsWith('berthd: '))
-      throw new Sorry(said?.replace('berthd: ', 'berthd could not start: ') ?? `berthd ended at once; its log is ${roots.log}`)
+      const log = readFileSync(roots.log, 'utf8').trim().split('\n')
+      const said = log.findLast((line) => line.startsWith('berthd: '))?.slice('berthd: '.length)
+      throw new Sorry(`berthd could not start: ${said ?? log.at(-1)}`)
     }
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 50))])
     return isDaemonUp()
@@ -74,24 +80,42 @@ export async function startDaemon(): Promise<void> {
   console.log(`  berthd ${flags.join(' ')}`)
 }
 
-/** Ends the daemon in order, and its containers with it. */
-export async function endDaemon(): Promise<void> {
-  if (!existsSync(roots.pidfile)) return
-  const pid = Number(readFileSync(roots.pidfile, 'utf8'))
-  const isAlive = (): boolean => {
-    try {
-      process.kill(pid, 0)
-      return true
-    } catch {
-      return false
-    }
-  }
-  if (isAlive()) process.kill(pid, 'SIGTERM')
-  await until(async () => {
-    if (!isAlive()) return true
-    await new Promise((resolve) => setTimeout(resolve, 25))
+/** Whether a process is our daemon: a pidfile that outlived its daemon may name a process of somebody else. */
+function isDaemon(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(roots.pidfile)
+  } catch {
     return false
-  }, `berthd (process ${pid}) did not end`)
+  }
+}
+
+function daemonProcess(): number | undefined {
+  if (!existsSync(roots.pidfile)) return undefined
+  const pid = Number(readFileSync(roots.pidfile, 'utf8'))
+  return isDaemon(pid) ? pid : undefined
+}
+
+/** Ends what an earlier quickstart left up. A daemon that was killed is started again, as only a daemon can put an end to its containers. */
+export async function endEarlier(): Promise<void> {
+  if (!existsSync(roots.data)) return
+  tell('What an earlier quickstart left up is ended first')
+  if (daemonProcess() === undefined) await startDaemon()
+  await endDaemon()
+}
+
+/** Ends the daemon in order, and its containers with it, and removes all that was theirs. */
+export async function endDaemon(): Promise<void> {
+  const pid = daemonProcess()
+  if (pid !== undefined) {
+    process.kill(pid, 'SIGTERM')
+    await until(async () => {
+      if (!isDaemon(pid)) return true
+      await new Promise((resolve) => setTimeout(resolve, 25))
+      return false
+    }, `berthd (process ${pid}) did not end`)
+  }
+  for (const root of [roots.data, roots.exec]) rmSync(root, { recursive: true, force: true })
+  removeCgroups(roots.cgroup)
 }
 
 /** Asks for a page until somebody serves it. */
