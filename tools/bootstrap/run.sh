@@ -14,7 +14,8 @@ die() {
 [ "$(uname -s)" = Linux ] || die "this is $(uname -s), and containers need Linux."
 [ "$(id -u)" = 0 ] || die "containers need root: run this command as root (for example with sudo)."
 grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || die "this kernel has no overlay file system, which holds the layers of images."
-grep -qE ' cgroup2? ' /proc/self/mounts || die "no cgroup file system is mounted, without which containers cannot be confined."
+grep -qsw memory /sys/fs/cgroup/cgroup.controllers || [ -e /sys/fs/cgroup/memory/cgroup.procs ] ||
+  die "there are no control groups for memory under /sys/fs/cgroup, without which containers cannot be confined."
 command -v node >/dev/null && command -v npm >/dev/null || die "Node 20 or newer and npm are needed to begin."
 
 # --- Debian packages ---------------------------------------------------------------------------------------------------------------------
