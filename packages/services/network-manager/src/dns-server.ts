@@ -1,14 +1,26 @@
 import { closeSync } from 'node:fs'
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
-import { createServer, type Server, type Socket } from 'node:net'
-import { boundSocket, withNetns } from '@berth/linux'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { boundSocket, Nftables, withNetns } from '@berth/linux'
 import { type DnsServerAddress, forwardQuery, framed } from './dns-forward.ts'
 import { errorResponse, fitForUdp, parseQuery, response, responseCodes } from './dns-message.ts'
 import type { DnsNames, NameScope } from './dns-names.ts'
 
 /** Where containers on networks of the user's own find their name server. */
 export const dnsAddress = '127.0.0.11'
-const port = 53
+
+/** Leads port 53 to where the server listens, so that the port itself stays the container's, which may be a name server too. */
+const redirection = (udp: number, tcp: number): string => `
+add table ip berth_dns
+delete table ip berth_dns
+table ip berth_dns {
+  chain output {
+    type nat hook output priority -100; policy accept;
+    ip daddr ${dnsAddress} udp dport 53 dnat to ${dnsAddress}:${udp}
+    ip daddr ${dnsAddress} tcp dport 53 dnat to ${dnsAddress}:${tcp}
+  }
+}
+`
 
 /** A container could ask more than it can wait for, or connect and say nothing. */
 const [largestForwards, largestConnections, idleTimeout] = [256, 64, 10_000]
@@ -50,19 +62,29 @@ export class DnsServer {
   /** Listens when the promise is fulfilled. */
   static async open(sandbox: DnsSandbox, names: DnsNames): Promise<DnsServer> {
     const [udp, tcp] = withNetns(sandbox.netns, () => {
-      const first = boundSocket('udp', dnsAddress, port)
+      const first = boundSocket('udp', dnsAddress, 0)
       try {
-        return [first, boundSocket('tcp', dnsAddress, port)] as const
+        return [first, boundSocket('tcp', dnsAddress, 0)] as const
       } catch (error) {
         closeSync(first)
         throw error
       }
     })
     const server = new DnsServer(sandbox, names)
-    await Promise.all([
-      new Promise<void>((resolve, reject) => server.#udp.once('error', reject).bind({ fd: udp }, resolve)),
-      new Promise<void>((resolve, reject) => server.#tcp.once('error', reject).listen({ fd: tcp }, resolve)),
-    ])
+    try {
+      await Promise.all([
+        new Promise<void>((resolve, reject) => server.#udp.once('error', reject).bind({ fd: udp }, resolve)),
+        new Promise<void>((resolve, reject) => server.#tcp.once('error', reject).listen({ fd: tcp }, resolve)),
+      ])
+      const rules = redirection(server.#udp.address().port, (server.#tcp.address() as AddressInfo).port)
+      withNetns(sandbox.netns, () => {
+        using nftables = new Nftables()
+        nftables.run(rules)
+      })
+    } catch (error) {
+      server.close()
+      throw error
+    }
     return server
   }
 
@@ -91,7 +113,8 @@ export class DnsServer {
         const end = 2 + received.readUInt16BE(0)
         const answer = await this.#answer(received.subarray(2, end), 'tcp')
         if (!answer) return void socket.destroy()
-        socket.write(framed(answer))
+        // Written before the next is read: who does not take the answers would have them all kept here.
+        await new Promise((resolve) => socket.write(framed(answer), resolve))
         received = received.subarray(end)
       }
     }

@@ -112,7 +112,7 @@ describe('the embedded name server', () => {
       await dns.open(sandbox())
       await dns.open(sandbox({ id: 'o', netns: other }))
       const listening = async (path: string): Promise<string[]> => (await runner.run(path, 'ss', ['-Hlntu'])).stdout.trim().split('\n').filter((line) => line !== '').map((line) => line.replace(/\s+/g, ' ').split(' ')[4] ?? '') // prettier-ignore
-      expect(await listening(netns)).toEqual(['127.0.0.11:53', '127.0.0.11:53'])
+      expect(await listening(netns)).toEqual([expect.stringMatching(/^127\.0\.0\.11:/), expect.stringMatching(/^127\.0\.0\.11:/)])
       dns.close('s')
       await dns.open(sandbox({ id: 'later', netns: other.replace('other', 'ns') })) // told after the close, so that is done
       dns.close('later')
@@ -123,6 +123,42 @@ describe('the embedded name server', () => {
     } finally {
       runner.delete(other)
     }
+  })
+
+  it('leaves port 53 to the container, and answers all the same', async () => {
+    put('e', ['web'], '10.0.0.2')
+    await dns.open(sandbox())
+    dns.close('s')
+    await dns.open(sandbox()) // again, as after a restart of the daemon
+    const occupy = `
+      const { createServer } = require('node:net'), { createSocket } = require('node:dgram')
+      createServer().listen(53, '0.0.0.0', () => createSocket('udp4').bind(53, '0.0.0.0', () => {
+        const asking = require('node:child_process').spawn(process.execPath, ['-e', process.argv[1], '--', process.argv[2], '20000', process.argv[3]], { stdio: ['ignore', 'inherit', 'inherit'] })
+        asking.on('exit', (code) => process.exit(code))
+      }))`
+    for (const protocol of ['udp', 'tcp']) {
+      const { stdout, stderr } = await runner.run(netns, process.execPath, ['-e', occupy, '--', client, protocol, queryFor('web').toString('hex')])
+      expect([read(Buffer.from(stdout.trim(), 'hex')), stderr]).toEqual(['0 10.0.0.2', ''])
+    }
+  })
+
+  it('reads no more from who does not take the answers', async () => {
+    put('e', ['web'], '10.0.0.2')
+    await dns.open(sandbox())
+    // Sends until nothing is taken any more for a while, or far more than sockets hold.
+    const flood = `
+      const socket = require('node:net').connect(53, '127.0.0.11').pause()
+      const batch = Buffer.alloc(64 * 1024 - (64 * 1024) % Number(process.argv[1].length / 2), process.argv[1], 'hex')
+      let sent = 0
+      const stuck = () => { console.log(sent > 200 * batch.length ? 'all' : 'stuck'); process.exit() }
+      let timer = setTimeout(stuck, 1500)
+      const more = () => { clearTimeout(timer); timer = setTimeout(stuck, 1500); if ((sent += batch.length) > 200 * batch.length) stuck(); socket.write(batch, more) }
+      socket.on('error', stuck)
+      more()`
+    const query = queryFor('web')
+    const { stdout } = await runner.run(netns, process.execPath, ['-e', flood, '--', Buffer.concat([Buffer.of(0, query.length), query]).toString('hex')])
+    expect(stdout.trim()).toBe('stuck')
+    expect((await ask(netns, [query])).map(read)).toEqual(['0 10.0.0.2'])
   })
 
   it('sends long answers over TCP', async () => {
