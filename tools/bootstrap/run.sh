@@ -27,12 +27,13 @@ need() { # need PATH PACKAGE WHY
 }
 need /usr/bin/containerd-shim-runc-v2 containerd "its shim keeps a container running when the daemon ends"
 need /usr/sbin/runc runc "it starts the processes of containers"
-need /usr/sbin/nft nftables "published ports and the isolation of networks"
-need /usr/sbin/ip iproute2 "links and addresses of containers"
+need /usr/sbin/nft nftables "its library makes published ports and keeps networks apart"
 need /usr/bin/tini-static tini "the init process of 'run --init'"
 need /usr/bin/ps procps "'top' shows the processes of a container"
 need /bin/busybox busybox-static "the content of the image that is tried"
 if [ "$task" = test ]; then
+  need /usr/sbin/ip iproute2 "it lays out the networks of the tests"
+  need /usr/bin/openssl openssl "certificates of the registries in tests"
   need /usr/bin/skopeo skopeo "a registry client by others, to test our registry with"
 fi
 apt_update() {
