@@ -1,3 +1,4 @@
+import { messageOf } from '@berth/core'
 import { type Context, tell } from './context.ts'
 import type { ContainerRecord, EndpointRecord } from './network-records.ts'
 import { changeHosts, linkEntries, linksOf, removeFiles } from './sandbox-files.ts'
@@ -28,8 +29,13 @@ export async function takeDown(ctx: Context, container: ContainerRecord, { isSil
   const { sandbox } = container
   if (!sandbox) return
   ctx.dns.close(container.id)
-  dismissLinked(ctx, container)
   const failures: unknown[] = []
+  try {
+    dismissLinked(ctx, container)
+  } catch (error) {
+    // Another container's file, and perhaps a full disk.
+    ctx.logger.warn('a container that is linked to one that stops could not be told', { container: container.id, error: messageOf(error) })
+  }
   for (const [index, endpoint] of container.endpoints.entries()) {
     if (!endpoint.active) continue
     try {

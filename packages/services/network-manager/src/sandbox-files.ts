@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isErrno, isKind } from '@berth/core'
 import { addressesOf } from './activate-endpoint.ts'
@@ -24,6 +24,21 @@ export function filesOf(ctx: Context, containerId: string): { hosts: string; res
 function write(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o644 })
   chmodSync(path, 0o644) // whatever the umask
+}
+
+/** Bytes of a file that are still looked into. */
+const largestFile = 1 << 20
+
+/** What a container may have written; undefined when it is no such file any more. */
+function read(path: string): string | undefined {
+  const fd = openSync(path, 'r')
+  try {
+    const bytes = Buffer.alloc(largestFile + 1)
+    const size = readSync(fd, bytes, 0, bytes.length, 0)
+    return size > largestFile ? undefined : bytes.toString('utf8', 0, size)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
@@ -101,11 +116,12 @@ export function writeFiles(ctx: Context, container: ContainerRecord): string {
   return digest(text)
 }
 
-/** Changes lines of a running container's /etc/hosts; what the container wrote there stays. */
+/** Changes lines of a running container's /etc/hosts; what the container wrote there stays, and all of it where it has blown the file up. */
 export function changeHosts(ctx: Context, containerId: string, { add = [], remove = [] }: { add?: HostsEntry[]; remove?: HostsEntry[] }): void {
   const { hosts } = filesOf(ctx, containerId)
   try {
-    const before = readFileSync(hosts, 'utf8')
+    const before = read(hosts)
+    if (before === undefined) return
     const after = addHosts(removeHosts(before, remove), add)
     if (after !== before) write(hosts, after)
   } catch (error) {
@@ -118,7 +134,8 @@ export function refreshResolvConf(ctx: Context, container: ContainerRecord): voi
   const { sandbox } = container
   const { resolvConf } = filesOf(ctx, container.id)
   try {
-    if (!sandbox || digest(readFileSync(resolvConf, 'utf8')) !== sandbox.resolvConfDigest) return
+    const before = read(resolvConf)
+    if (!sandbox || before === undefined || digest(before) !== sandbox.resolvConfDigest) return
     const text = resolvConfOf(ctx, container)
     write(resolvConf, text)
     sandbox.resolvConfDigest = digest(text)

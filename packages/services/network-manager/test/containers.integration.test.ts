@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync, truncateSync } from 'node:fs'
 import { newId } from '@berth/core'
 import { deleteNetns } from '@berth/linux'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -73,6 +73,20 @@ describe('containers', () => {
     expect(machine.namesIn('files')).toHaveLength(1)
     expect(networks.settings(late.containerId)).toMatchObject({ SandboxID: '', IPAddress: '' })
     expect(machine.events.filter(({ attributes }) => attributes['container'] === late.containerId)).toEqual([])
+  })
+
+  it('stop, join and leave whatever one has made of its /etc/hosts', async () => {
+    await networks.create({ Name: 'back' })
+    const web = await run(networks, 'web')
+    const hostile = await run(networks, 'hostile', { host: { Links: ['web:upstream'] } })
+    truncateSync(files(hostile).hosts, 3 * 2 ** 30)
+    truncateSync(files(hostile).resolvConf, 3 * 2 ** 30)
+    await networks.detach(web)
+    await networks.connect('back', { Container: hostile })
+    await networks.disconnect('back', { Container: hostile })
+    expect(statSync(files(hostile).hosts).size).toBe(3 * 2 ** 30)
+    await networks.release(hostile)
+    nothingLeft()
   })
 
   it('are on several networks, and leave by the one of the highest priority', async () => {
