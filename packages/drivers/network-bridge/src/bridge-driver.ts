@@ -147,10 +147,17 @@ export class BridgeDriver implements NetworkDriver {
     const links = new Map((await this.#kernel.call('links')).filter(({ alias }) => alias.startsWith(this.#alias('', ''))).map((link) => [link.name, link]))
     this.#isGuarded = await this.#kernel.call('nft', `list chain inet ${this.#table} ${guardChain}`).then(() => true, () => false)
     for (const { network: definition, endpoints } of networks) {
-      checkNetwork(definition)
-      const network: Network = { definition, settings: bridgeSettings(definition), endpoints: new Map() }
+      let network: Network
+      try {
+        checkNetwork(definition)
+        network = { definition, settings: bridgeSettings(definition), endpoints: new Map() }
+        await this.#makeBridge(network)
+      } catch (error) {
+        // Its bridge's name is somebody else's now, say: the others are there all the same.
+        this.#logger.error('network not restored', { network: definition.id, name: definition.name, error: messageOf(error) })
+        continue
+      }
       this.#networks.set(definition.id, network)
-      await this.#makeBridge(network)
       links.delete(network.settings.bridge)
       for (const { endpoint, published } of endpoints) {
         try {
@@ -252,10 +259,23 @@ export class BridgeDriver implements NetworkDriver {
   }
 
   async #unpublish(endpoint: Endpoint): Promise<void> {
-    const elements = endpoint.published.flatMap((port) => portElements(ruleOf(endpoint, port)))
+    const rules = endpoint.published.map((port) => ruleOf(endpoint, port))
     endpoint.published = []
-    await this.#changeRules('delete', elements)
+    await this.#changeRules('delete', rules.flatMap(portElements))
     for (const port of endpoint.held.splice(0)) await port[Symbol.asyncDispose]()
+    await this.#forgetConversations(rules)
+  }
+
+  /** Who goes on sending over UDP is led anew, as the rules say from now on. */
+  async #forgetConversations(rules: readonly PortRule[]): Promise<void> {
+    const targets = new Map(rules.filter(({ protocol }) => protocol === 'udp').map(({ address, containerPort: port }) => [`${address} ${port}`, { address, port }]))
+    for (const target of targets.values()) {
+      try {
+        await this.#kernel.call('forgetConversations', target)
+      } catch (error) {
+        this.#logger.warn('conversations over UDP are not forgotten', { ...target, error: messageOf(error) })
+      }
+    }
   }
 
   /** Takes from the kernel what a network without endpoints has there. */

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads'
 import { isErrno } from '@berth/core'
 import { Nftables, withNetns } from '@berth/linux'
 import { isSixCidr } from './addresses.ts'
+import { forgetConversations, type UdpTarget } from './conntrack.ts'
 import { type Link, type NewBridge, type NewVeth, Rtnetlink } from './rtnetlink.ts'
 
 /** What the thread can be asked for. Everything is synchronous, one after the other. */
@@ -16,6 +17,7 @@ export interface KernelJobs {
   deleteLink(name: string): void
   join(endpoint: JoinRequest): void
   setDefaultRoute(route: RouteRequest): void
+  forgetConversations(target: UdpTarget): void
   /** Before the thread ends: descriptors of system calls are not closed with it. */
   close(): void
 }
@@ -95,6 +97,7 @@ const jobs: KernelJobs = {
       }
     })
   },
+  forgetConversations,
   close() {
     rtnetlink?.[Symbol.dispose]()
     nftables?.[Symbol.dispose]()

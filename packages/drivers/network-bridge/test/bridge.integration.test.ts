@@ -68,6 +68,20 @@ describe('bridge networks', { timeout: 60_000 }, () => {
     expect(await ask(one.sandbox, '172.18.0.3')).toBe(other.sandbox)
   })
 
+  it('restores the others when one network cannot be had again', async () => {
+    const [taken, network] = [await makeNetwork({ options: { [option('bridge.name')]: 'berth0' } }), await makeNetwork({ subnets: [{ cidr: '172.19.0.0/16', gateway: '172.19.0.1' }] })]
+    await lab.shutDown()
+    lab.sh('ip link add berth0 type bridge')
+    await lab.crash()
+    await lab.driver.restore([{ network: taken, endpoints: [] }, { network, endpoints: [] }])
+    const [one, other] = [await join(network, 2), await join(network, 3)]
+    expect(await ask(one.sandbox, '172.19.0.3')).toBe(other.sandbox)
+    lab.sh('ip link delete berth0')
+    await lab.driver.removeNetwork(taken.id)
+    await lab.driver.restore([])
+    expect(lab.leftovers()).toBe('')
+  })
+
   it('carries on without the program, and past its return', async () => {
     const network = await makeNetwork()
     const endpoint = await join(network, 2)
@@ -94,6 +108,19 @@ describe('bridge networks', { timeout: 60_000 }, () => {
     await publish(endpoint, request({ protocol: 'udp' }))
     expect(await lab.prober('neighbour', 'ask', 'tcp', lab.addresses.host, 8080)).toBe(`${endpoint.sandbox} ${lab.addresses.neighbour}`)
     expect(await ask('neighbour', lab.addresses.host, 8080, 'udp')).toBe(endpoint.sandbox)
+  })
+
+  it('sends who goes on asking over UDP to where the port leads now', async () => {
+    const network = await makeNetwork()
+    const [old, bystander] = [await join(network, 2), await join(network, 3)]
+    await publish(old, request({ protocol: 'udp' }))
+    await publish(bystander, request({ protocol: 'udp', hostPorts: { first: 9090, last: 9090 } }))
+    const keepAsking = (port: number) => lab.prober('neighbour', 'askFrom', 7000, lab.addresses.host, port)
+    expect([await keepAsking(8080), await keepAsking(9090)]).toEqual([`${old.sandbox} ${lab.addresses.neighbour}`, `${bystander.sandbox} ${lab.addresses.neighbour}`])
+    await lab.driver.leave(network.id, old.id)
+    const next = await join(network, 4)
+    await publish(next, request({ protocol: 'udp' }))
+    expect([await keepAsking(8080), await keepAsking(9090)]).toEqual([`${next.sandbox} ${lab.addresses.neighbour}`, `${bystander.sandbox} ${lab.addresses.neighbour}`])
   })
 
   it('keeps the address of who asks, and gives the host’s to who goes out', async () => {

@@ -50,6 +50,19 @@ async function ask(protocol: string, address: string, port: number): Promise<str
   return await promise
 }
 
+/** As `ask` over UDP, always from one port: to the kernel it is one conversation. */
+async function askFrom(own: number, address: string, port: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
+  const timer = setTimeout(() => resolve(undefined), patience)
+  socket.once('message', (data) => resolve(String(data).trim())).on('error', () => resolve(undefined))
+  socket.bind(own, () => socket.send('?', port, address))
+  const answer = await promise
+  clearTimeout(timer)
+  await new Promise<void>((closed) => socket.close(closed))
+  return answer
+}
+
 const kept = new Map<string, Socket>()
 
 /** A connection that stays; what it is greeted with. */
@@ -79,7 +92,7 @@ function interfaceOf(name: string): { macAddress: string; addresses: string[] } 
   return found && { macAddress: found[0]?.mac ?? '', addresses: found.filter(({ scopeid }) => !scopeid).map(({ cidr }) => cidr ?? '') }
 }
 
-const jobs = { serve, ask, open, say, occupy, interfaceOf }
+const jobs = { serve, ask, askFrom, open, say, occupy, interfaceOf }
 export type ProberJobs = typeof jobs
 
 async function answer({ id, job, args }: { id: number; job: keyof ProberJobs; args: unknown[] }): Promise<void> {

@@ -45,6 +45,7 @@ export interface NetworkDriver extends AsyncDisposable {
    */
   publish(networkId: string, endpointId: string, ports: readonly PortRequest[]): Promise<PublishedPort[]>
   unpublish(networkId: string, endpointId: string): Promise<void>
+  /** A network or an endpoint that cannot be had again is told to the log and left out, so that it keeps no other from being there. */
   restore(networks: readonly RestoredNetwork[]): Promise<void>
 }
 
