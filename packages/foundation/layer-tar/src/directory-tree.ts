@@ -25,7 +25,7 @@ export function usageOf(root: string): TreeUsage {
     }
     bytes += stats.blocks * 512
     inodes++
-    if (stats.isDirectory()) pending.push(...(unlessGone(() => childrenOf(here)) ?? []))
+    if (stats.isDirectory()) for (const child of unlessGone(() => childrenOf(here)) ?? []) pending.push(child)
   }
   return { bytes, inodes: inodes - 1 }
 }
@@ -48,7 +48,7 @@ export function removeTree(root: string): void {
       for (const child of children) renameSync(child, `${root}/.berth-moved-${process.pid}-${moved++}`)
       pending.splice(1)
     } else {
-      pending.push(...children)
+      for (const child of children) pending.push(child) // more of them than a call takes arguments, perhaps
     }
   }
 }

@@ -29,7 +29,7 @@ export function* packTree({ whiteouts }: PackOptions): Generator<Buffer, void, u
     if (found.entry.type === 'file' && found.entry.size > 0) yield* content(name, found.entry.size, batch)
     if (found.entry.type === 'directory') {
       if (found.opaque) batch.add(encodeEntry({ ...found.entry, type: 'file', name: `${name}/${opaqueMarker}`, mode: 0, xattrs: new Map() }))
-      names.push(...childrenOf(name).toReversed())
+      for (const child of childrenOf(name).toReversed()) names.push(child)
     }
     if (batch.isFull) yield batch.take()
   }
