@@ -58,6 +58,12 @@ function plan(ctx: Context, request: ContainerCreateRequest, image: ContainerIma
   return { config, host, warnings }
 }
 
+/** Clients pull the image when a creation is answered by `not-found`: anything else that is missing is the request's fault. */
+function asRequestError(error: unknown): unknown {
+  if (!(error instanceof BerthError) || error.kind !== 'not-found') return error
+  return new BerthError('invalid-argument', error.code, error.message, { cause: error })
+}
+
 /** The host name inside: asked for, the joined container's, the machine's, or the short ID. */
 function hostnameOf(ctx: Context, id: string, config: ContainerConfig, host: HostConfig): string {
   if (config.Hostname) return config.Hostname
@@ -80,6 +86,20 @@ export async function createContainer(
   if (reference === '') throw invalid('no image specified')
   const image = await ctx.deps.images.resolve(reference, platform ? { platform } : {})
   signal?.throwIfAborted()
+  try {
+    return await makeContainer(ctx, name, request, image, signal)
+  } catch (error) {
+    throw asRequestError(error)
+  }
+}
+
+async function makeContainer(
+  ctx: Context,
+  name: string | undefined,
+  request: ContainerCreateRequest,
+  image: ContainerImage,
+  signal: AbortSignal | undefined,
+): Promise<{ Id: string; Warnings: string[] }> {
   const id = newId()
   const { config, host, warnings } = plan(ctx, request, image)
   config.Hostname = hostnameOf(ctx, id, config, host)

@@ -119,6 +119,8 @@ export class Execs {
     const attachment = await this.start(id, { detach: false })
     const kill = (): void => void exec.process?.kill(9).catch(() => {})
     signal.addEventListener('abort', kill)
+    // The time may be up before the command ran.
+    if (signal.aborted) kill()
     let output = ''
     try {
       for (const stream of [attachment?.stdout, attachment?.stderr]) {

@@ -11,6 +11,8 @@ export interface HealthMonitorOptions {
   /** Runs the command in the container; aborted when it takes too long. */
   probe(command: string[], signal: AbortSignal): Promise<ProbeResult>
   shell: readonly string[]
+  /** Nothing can be probed now: the container is neither better nor worse for it. */
+  isPaused(): boolean
   onStatus(status: string): void
 }
 
@@ -74,6 +76,7 @@ export class HealthMonitor implements Disposable {
   }
 
   async #probe(): Promise<void> {
+    if (this.#options.isPaused()) return
     const timeout = milliseconds(this.#options.config.Timeout, 30 * second)
     const begun = nowNano()
     // A probe inside the start period cannot fail the container, one that passes ends the period.
@@ -87,7 +90,7 @@ export class HealthMonitor implements Disposable {
         ? { exitCode: -1, output: `Health check exceeded timeout (${timeout < second ? `${timeout}ms` : `${timeout / second}s`})` }
         : { exitCode: -1, output: messageOf(error) }
     }
-    if (this.#closed.signal.aborted) return
+    if (this.#closed.signal.aborted || this.#options.isPaused()) return
     const output = result.output.length > outputLimit ? `${result.output.slice(0, outputLimit)}...` : result.output
     this.#log.push({ Start: formatNano(begun), End: formatNano(nowNano()), ExitCode: result.exitCode, Output: output })
     if (this.#log.length > keptResults) this.#log.shift()

@@ -205,6 +205,7 @@ export class Lifecycle {
       config: Healthcheck,
       shell,
       probe: (command, signal) => this.#execs.probe(container, command, signal),
+      isPaused: () => container.state.status === 'paused',
       onStatus: (status) => emit(this.#ctx, container, `health_status: ${status}`),
     })
   }

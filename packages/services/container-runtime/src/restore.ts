@@ -3,6 +3,7 @@ import type { Task } from '@berth/oci-runtime'
 import { Container } from './container.ts'
 import { bundleOf, type Context } from './context.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
 import { shouldStartWithEngine } from './restart-policy.ts'
 
@@ -49,9 +50,9 @@ export async function restoreContainers(ctx: Context, lifecycle: Lifecycle): Pro
     } else if (task) {
       await attempt(container, 'a container could not be taken over', () => lifecycle.adopt(container, task))
     } else if (container.isRunning || state.status === 'starting') {
-      // The machine was restarted, or the crash came before the task was there.
+      // The machine was restarted, or the crash came before the task was there: then what ended last is the run before, if there was one.
       const hasRun = state.status !== 'starting' && state.status !== 'restarting'
-      Object.assign(state, { status: hasRun || state.status === 'restarting' ? 'exited' : 'created', pid: 0 })
+      Object.assign(state, { status: hasRun || state.startedAt !== zeroTime ? 'exited' : 'created', pid: 0 })
       if (hasRun) Object.assign(state, { exitCode: unknownExit, finishedAt: formatNano(nowNano()) })
       records.saveState(record)
     }

@@ -96,6 +96,10 @@ export function validateHost(host: HostConfig, config: ContainerConfig): void {
   if (host.OomScoreAdj && (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)) {
     throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`)
   }
+  const [device] = host.DeviceRequests ?? []
+  if (device) throw invalid(`could not select device driver "${device.Driver ?? ''}" with capabilities: [${(device.Capabilities ?? []).map((names) => `[${names.join(' ')}]`).join(' ')}]`)
+  const [storage] = Object.keys(host.StorageOpt ?? {})
+  if (storage !== undefined) throw invalid(`--storage-opt is not supported: ${storage}`)
   if (host.UTSMode && host.UTSMode !== 'host') throw invalid(`invalid UTS mode: ${host.UTSMode}`)
   if (host.PidMode && host.PidMode !== 'host' && !host.PidMode.startsWith('container:')) throw invalid(`invalid PID mode: ${host.PidMode}`)
   if (host.IpcMode && !['host', 'none', 'private', 'shareable'].includes(host.IpcMode) && !host.IpcMode.startsWith('container:')) {

@@ -90,7 +90,7 @@ describe('create', () => {
     [{ Image: 'busybox', Cmd: ['true'], HostConfig: { LogConfig: { Type: 'no' } } }, 'invalid-argument', "logger: no log driver named 'no' is registered"],
     [{ Image: 'busybox', Cmd: ['true'], HostConfig: { LogConfig: { Config: { no: 'x' } } } }, 'invalid-argument', "unknown log opt 'no'"],
     [{ Image: 'busybox', Cmd: ['true'], HostConfig: { AutoRemove: true, RestartPolicy: { Name: 'always' } } }, 'invalid-argument', "can't create 'AutoRemove' container with restart policy"],
-    [{ Image: 'busybox', Cmd: ['true'], HostConfig: { NetworkMode: 'container:nobody' } }, 'not-found', 'No such container: nobody'],
+    [{ Image: 'busybox', Cmd: ['true'], HostConfig: { NetworkMode: 'container:nobody' } }, 'invalid-argument', 'No such container: nobody'],
   ] as const)('refuses %j', async (request, kind, message) => {
     await using engine = await fakeEngine()
     await expect(engine.runtime.containers.create('x1', request as object, {})).rejects.toMatchObject({ kind, message: expect.stringContaining(message) })
@@ -117,6 +117,27 @@ describe('create', () => {
     await containers.create('c2', { Image: 'busybox', Entrypoint: ['true'] }, {})
     expect(await containers.inspect('c2', { size: false })).toMatchObject({ Path: 'true', Args: [] })
   })
+})
+
+test('a creation answers `not-found` for its image alone, as clients pull that', async () => {
+  await using engine = await fakeEngine()
+  const create = (request: object) => engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['true'], ...request }, {})
+  await expect(create({ Image: 'missing' })).rejects.toMatchObject({ kind: 'not-found' })
+  for (const host of [{ VolumesFrom: ['nobody'] }, { PidMode: 'container:nobody' }, { NetworkMode: 'container:nobody' }]) {
+    await expect(create({ HostConfig: host })).rejects.toMatchObject({ kind: 'invalid-argument', message: 'No such container: nobody' })
+  }
+  engine.faults.set('reserve', () => Promise.reject(new BerthError('not-found', 'NETWORK_NOT_FOUND', 'network x not found')))
+  await expect(create({})).rejects.toMatchObject({ kind: 'invalid-argument', code: 'NETWORK_NOT_FOUND', message: 'network x not found' })
+  expectClean(engine)
+})
+
+test('a creation refuses what would silently not be given', async () => {
+  await using engine = await fakeEngine()
+  const create = (host: object) => engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['true'], HostConfig: host }, {})
+  await expect(create({ DeviceRequests: [{ Driver: '', Capabilities: [['gpu']] }] })).rejects.toMatchObject({
+    kind: 'invalid-argument', message: 'could not select device driver "" with capabilities: [[gpu]]',
+  }) // prettier-ignore
+  await expect(create({ StorageOpt: { size: '1g' } })).rejects.toMatchObject({ kind: 'invalid-argument' })
 })
 
 describe('start', () => {

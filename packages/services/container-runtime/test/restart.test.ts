@@ -89,6 +89,20 @@ describe('a new engine over the same records', () => {
     expect(await exitOf(engine, 'begun')).toEqual({ StatusCode: 0 })
   })
 
+  test('goes on with a policy whose start was cut off', async () => {
+    await using engine = await fakeEngine()
+    await run(engine, 'c1', ['serve'], { RestartPolicy: { Name: 'always' } })
+    await engine.runtime.containers.stop('c1', { timeout: 60 })
+    const reachedStart = Promise.withResolvers<void>()
+    engine.faults.set('start', () => (reachedStart.resolve(), new Promise(() => {})))
+    void engine.runtime.containers.start('c1').catch(() => {})
+    await reachedStart.promise
+    engine.faults.clear()
+    await engine.restart()
+    expect(await stateOf(engine, 'c1')).toMatchObject({ Status: 'running' })
+    await engine.runtime.containers.remove('c1', forced)
+  })
+
   test('finds running execs', async () => {
     await using engine = await fakeEngine()
     await run(engine, 'c1', ['sleep'])

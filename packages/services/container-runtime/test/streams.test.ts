@@ -195,6 +195,18 @@ test('health: probes change the status and are told', async () => {
   await engine.runtime.containers.remove('c1', forced)
 })
 
+test('health: a probe whose time is up before it runs is killed too', async () => {
+  await using engine = await fakeEngine()
+  const millisecond = 1_000_000
+  engine.faults.set('exec', () => new Promise((resolve) => setTimeout(resolve, 20)))
+  await create(engine, ['sleep'], { Healthcheck: { Test: ['CMD', 'sleep'], Interval: millisecond, Timeout: millisecond, Retries: 1 } })
+  await engine.runtime.containers.start('c1')
+  await engine.event('health_status: unhealthy')
+  const { Health } = (await engine.runtime.containers.inspect('c1', { size: false })).State ?? {}
+  expect(Health?.Log?.[0]).toMatchObject({ ExitCode: -1, Output: 'Health check exceeded timeout (1ms)' })
+  await engine.runtime.containers.remove('c1', forced)
+})
+
 test('stats of what does not run are zero, and one sample is one', async () => {
   await using engine = await fakeEngine()
   await create(engine, ['true'])

@@ -120,6 +120,14 @@ describe('namespaces', () => {
     expect(specOf({}, { joined: { pid: '/proc/7/ns/pid' } }).linux.namespaces).toContainEqual({ type: 'pid', path: '/proc/7/ns/pid' })
   })
 
+  it('has the message queues of its namespace, whether the machine shows its own or not', () => {
+    expect(specOf({ IpcMode: 'host' }).mounts).toContainEqual(expect.objectContaining({ destination: '/dev/mqueue', type: 'mqueue' }))
+  })
+
+  it('sets the domain name in a way that every runtime knows', () => {
+    expect(specOf({}, { config: { Cmd: ['true'], Domainname: 'lan' } }).linux.sysctl).toMatchObject({ 'kernel.domainname': 'lan' })
+  })
+
   it('lets low ports be used without privileges in a network of its own only', () => {
     expect(specOf({ Sysctls: { 'net.ipv4.ping_group_range': '1 0', 'net.ipv4.ip_forward': '1' } }).linux.sysctl).toEqual({
       'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '1 0', 'net.ipv4.ip_forward': '1',

@@ -59,7 +59,7 @@ function mountsOf({ host, volumes, files, machine }: SpecInput): OciMount[] {
     kernelMount('/dev/pts', 'devpts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
     kernelMount('/sys', 'sysfs', 'sysfs', [...inert, access]),
     kernelMount('/sys/fs/cgroup', 'cgroup', 'cgroup', [...inert, access, 'relatime']),
-    host.IpcMode === 'host' ? bound('/dev/mqueue', '/dev/mqueue') : kernelMount('/dev/mqueue', 'mqueue', 'mqueue', inert),
+    kernelMount('/dev/mqueue', 'mqueue', 'mqueue', inert),
     ...(host.IpcMode === 'none' ? [] : [sharedMemory]),
     ...(files.resolvConf ? [bound(files.resolvConf, '/etc/resolv.conf')] : []),
     ...(files.hostname ? [bound(files.hostname, '/etc/hostname')] : []),
@@ -167,13 +167,14 @@ export function buildSpec(input: SpecInput): OciSpec {
   const confined = !host.Privileged && security.seccomp !== 'unconfined'
   const profile = security.seccomp
   const { MaskedPaths, ReadonlyPaths } = maskedPathsOf(host)
-  const sysctls = { ...defaultSysctls(input), ...host.Sysctls }
+  // Runtimes before OCI 1.1 know no `domainname`, but all know this.
+  const domain: Record<string, string> = config.Domainname && host.UTSMode !== 'host' ? { 'kernel.domainname': config.Domainname } : {}
+  const sysctls = { ...defaultSysctls(input), ...domain, ...host.Sysctls }
   const rlimits = rlimitsOf(host)
   const devices = hostDevices(host)
   return {
     ociVersion: '1.0.2',
     ...(host.UTSMode === 'host' ? {} : { hostname: config.Hostname || id.slice(0, 12) }),
-    ...(config.Domainname && host.UTSMode !== 'host' ? { domainname: config.Domainname } : {}),
     root: { path: 'rootfs', readonly: host.ReadonlyRootfs ?? false },
     process: {
       terminal: config.Tty ?? false,

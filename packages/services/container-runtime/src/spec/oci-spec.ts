@@ -5,7 +5,6 @@
 export interface OciSpec {
   ociVersion: string
   hostname?: string
-  domainname?: string
   root: { path: string; readonly: boolean }
   process: OciProcess
   mounts: OciMount[]
