@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Readable, Writable } from 'node:stream'
@@ -105,8 +105,9 @@ export function openIo(process: { bundle: string; id: string; execId?: string; s
   return io
 }
 
-/** Removes the pipes of all processes of a bundle. */
+/** Removes the pipes of all processes of a bundle, if it is there. */
 export function removePipes(bundle: string): void {
+  if (!existsSync(bundle)) return
   for (const entry of readdirSync(bundle, { withFileTypes: true })) if (entry.isFIFO()) rmSync(join(bundle, entry.name), { force: true })
 }
 

@@ -59,6 +59,12 @@ describe('routing', () => {
     expect(answer.json.message).toMatch(status === 503 ? /^This node is not a swarm manager/ : /not supported by Berth yet$/)
   })
 
+  it('has no build cache to prune', async () => {
+    await using server = await serve()
+    const { status, json } = await server.ask('POST', '/v1.51/build/prune?all=1')
+    expect([status, json]).toEqual([200, { CachesDeleted: [], SpaceReclaimed: 0 }])
+  })
+
   it('has no plugins', async () => {
     await using server = await serve()
     expect((await server.ask('GET', '/plugins')).text).toBe('[]\n')

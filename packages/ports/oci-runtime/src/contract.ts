@@ -319,7 +319,10 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
     })
 
     it('knows no task of a bundle that never ran', async () => {
-      expect(await harness.runtime.reconnect({ ...(await harness.bundle('print', none)), stdio: none })).toBeUndefined()
+      const bundle = await harness.bundle('print', none)
+      expect(await harness.runtime.reconnect({ ...bundle, stdio: none })).toBeUndefined()
+      // As after a reboot of the machine.
+      expect(await harness.runtime.reconnect({ ...bundle, bundle: `${bundle.bundle}-gone`, stdio: none })).toBeUndefined()
     })
   })
 }
