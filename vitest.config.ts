@@ -9,7 +9,6 @@ export default defineConfig({
   test: {
     pool: 'forks',
     execArgv: [`--conditions=${conditions[0]}`],
-    passWithNoTests: true,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     include: ['**/src/**/*.test.ts', '**/test/**/*.test.ts'],

@@ -43,7 +43,7 @@ function deriveManifest(pkg: WorkspacePackage): Manifest {
     scripts: {
       ...(berth?.generate ? { generate: berth.generate } : {}),
       build: tsup.replace('../../..', up),
-      test: `vitest run --root ${up} --dir ${dir} --reporter=default --reporter=json --outputFile.json=.cache/tests/${name}.json`,
+      test: `vitest run --root ${up} --dir . --reporter=default --reporter=json --outputFile.json=.cache/tests/${name}.json`,
     },
     nx: { tags: [`layer:${berth?.layer}`] },
     berth,
