@@ -16,6 +16,8 @@ export interface Context {
   dns: EmbeddedDns
   host: HostFacts
   execDir: string
+  /** Of files that running containers write to, as much as they like. */
+  filesDir: string
   pools: readonly AddressPool[]
   /** Name servers for containers that ask for none; empty for the host's. */
   dnsServers: readonly string[]

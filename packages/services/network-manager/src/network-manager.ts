@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest, NetworkSettings } from '@berth/api-types'
 import { BerthError, type EmitEvent, isErrno, isKind, KeyedMutex, type Logger, silent } from '@berth/core'
 import { type InterfaceCounters, NamespaceRunner } from '@berth/linux'
@@ -23,9 +24,9 @@ import { restoreNetworks, shutDownNetworks } from './restore.ts'
 import { settingsOf } from './settings.ts'
 
 export interface NetworkManagerOptions {
-  /** The directory of the manager's records, its own. */
+  /** The directory of the manager's records and of files of running containers, its own. On a disk, as containers write to those files. */
   stateDir: string
-  /** A directory for network namespaces and for files of running containers, its own. A reboot may empty it. */
+  /** A directory for network namespaces, its own. A reboot may empty it. */
   execDir: string
   /** `bridge`, `host` and `null` each bring the network of theirs that is always there. */
   drivers: readonly NetworkDriver[]
@@ -54,6 +55,7 @@ export class NetworkManager implements AsyncDisposable {
       dns: new EmbeddedDns(logger),
       host: { ...hostFacts, ...host },
       execDir,
+      filesDir: join(stateDir, 'files'),
       pools: addressPools,
       dnsServers: dns,
       locks: new KeyedMutex(),

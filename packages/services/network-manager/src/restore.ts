@@ -24,7 +24,7 @@ function sweep(ctx: Context): void {
   const directory = join(ctx.execDir, 'netns')
   for (const name of namesIn(directory)) if (!namespaces.has(join(directory, name))) ctx.namespaces.delete(join(directory, name))
   const files = new Set(containers.map(({ id }) => id))
-  for (const id of namesIn(join(ctx.execDir, 'files'))) if (!files.has(id)) removeFiles(ctx, id)
+  for (const id of namesIn(ctx.filesDir)) if (!files.has(id)) removeFiles(ctx, id)
 }
 
 function restored(ctx: Context, network: NetworkRecord): RestoredNetwork {
@@ -76,7 +76,7 @@ export async function shutDownNetworks(ctx: Context): Promise<void> {
       ctx.logger.error('a network could not be taken down', { network: name, error: messageOf(error) })
     }
   }
-  for (const dir of [join(ctx.execDir, 'netns'), join(ctx.execDir, 'files'), ctx.execDir]) {
+  for (const dir of [join(ctx.execDir, 'netns'), ctx.filesDir, ctx.execDir]) {
     try {
       rmdirSync(dir)
     } catch (error) {

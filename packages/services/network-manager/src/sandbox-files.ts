@@ -11,8 +11,8 @@ import { addHosts, buildHosts, type HostsEntry, removeHosts } from './hosts-file
 import type { ContainerRecord, EndpointRecord } from './network-records.ts'
 import { buildEmbeddedResolvConf, buildResolvConf, parseResolvConf, type ResolvConfOptions } from './resolv-conf.ts'
 
-function filesDirOf({ execDir }: Context, containerId: string): string {
-  return join(execDir, 'files', containerId)
+function filesDirOf({ filesDir }: Context, containerId: string): string {
+  return join(filesDir, containerId)
 }
 
 export function filesOf(ctx: Context, containerId: string): { hosts: string; resolvConf: string } {
@@ -125,7 +125,7 @@ export function changeHosts(ctx: Context, containerId: string, { add = [], remov
     const after = addHosts(removeHosts(before, remove), add)
     if (after !== before) write(hosts, after)
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error // taken away by a reboot, and made again at the next start
+    if (!isErrno(error, 'ENOENT')) throw error // taken away by somebody, and made again at the next start
   }
 }
 

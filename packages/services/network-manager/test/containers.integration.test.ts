@@ -15,7 +15,7 @@ describe('containers', () => {
   afterEach(() => machine[Symbol.asyncDispose]())
 
   const refused = (kind: string, message: string | RegExp) => expect.objectContaining({ kind, message: expect.stringMatching(message) })
-  const files = (id: string): { hosts: string; resolvConf: string } => ({ hosts: `${machine.execDir}/files/${id}/hosts`, resolvConf: `${machine.execDir}/files/${id}/resolv.conf` })
+  const files = (id: string): { hosts: string; resolvConf: string } => ({ hosts: `${machine.filesDir}/${id}/hosts`, resolvConf: `${machine.filesDir}/${id}/resolv.conf` })
   const endpointsOf = (network: string) => [...([...machine.kernel.networks.values()].find(({ definition }) => definition.name === network)?.endpoints.values() ?? [])]
   const nothingLeft = (): void => {
     expect(machine.endpoints).toEqual([])

@@ -233,7 +233,7 @@ describe('names of containers', () => {
     await networks.create({ Name: 'front' })
     const id = await run(networks, 'web')
     const { readFileSync } = await import('node:fs')
-    const resolvConf = (): string => readFileSync(join(machine.execDir, 'files', id, 'resolv.conf'), 'utf8')
+    const resolvConf = (): string => readFileSync(join(machine.filesDir, id, 'resolv.conf'), 'utf8')
     expect(resolvConf()).toContain('nameserver 192.0.2.53\n')
     await networks.connect('front', { Container: id })
     expect(resolvConf().match(/^nameserver .*$/gm)).toEqual(['nameserver 127.0.0.11'])

@@ -23,6 +23,11 @@ export class Machine implements AsyncDisposable {
   readonly events: EngineEvent[] = []
   #manager: NetworkManager | undefined
 
+  /** Not beside the namespaces, in what may be memory: containers write here as much as they like. */
+  get filesDir(): string {
+    return join(this.dir, 'state', 'files')
+  }
+
   get execDir(): string {
     return join(this.dir, 'exec')
   }
@@ -48,7 +53,7 @@ export class Machine implements AsyncDisposable {
   }
 
   namesIn(directory: 'netns' | 'files'): string[] {
-    const path = join(this.execDir, directory)
+    const path = directory === 'netns' ? join(this.execDir, directory) : this.filesDir
     return existsSync(path) ? readdirSync(path) : []
   }
 

@@ -37,7 +37,7 @@ it('what a crash left in the middle is undone', async () => {
   db.prepare('UPDATE networks SET record = json_set(record, ?, ?) WHERE id = ?').run('$.phase', 'creating', Id)
   db.close()
   mkdirSync(join(machine.execDir, 'netns'), { recursive: true })
-  mkdirSync(join(machine.execDir, 'files', 'stray'), { recursive: true })
+  mkdirSync(join(machine.filesDir, 'stray'), { recursive: true })
   writeFileSync(join(machine.execDir, 'netns', 'stray'), '')
   networks = await machine.start()
   expect((await networks.list(new Map())).map(({ Name }) => Name)).toEqual(['bridge', 'host', 'none'])
