@@ -38,6 +38,7 @@ it.each([
   [['stray'], /stray/],
   [['--data-root', 'relative'], /--data-root must be an absolute path/],
   [['-H', 'http://x'], /cannot listen on 'http:\/\/x'/],
+  [['-H', 'tcp://127.0.0.1:99999'], /cannot listen on 'tcp:\/\/127.0.0.1:99999'/],
   [['--log-level', 'loud'], /log level 'loud'/],
   [['--shutdown-timeout', 'soon'], /shutdown timeout 'soon'/],
   [['--config-file', '/does/not/exist'], /cannot read the configuration file/],

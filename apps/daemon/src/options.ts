@@ -153,6 +153,7 @@ function absolute(name: string, path: string): string {
 }
 
 function address(host: string): string {
-  if (/^unix:\/\/\/./.test(host) || /^tcp:\/\/(\[[0-9a-f:.]+\]|[^:/\s]*):\d{1,5}$/i.test(host)) return host
+  const [, port] = /^tcp:\/\/(?:\[[0-9a-f:.]+\]|[^:/\s]*):(\d{1,5})$/i.exec(host) ?? []
+  if (/^unix:\/\/\/./.test(host) || Number(port) < 65_536) return host
   throw invalid(`cannot listen on '${host}': an address is unix:///path or tcp://address:port`)
 }
