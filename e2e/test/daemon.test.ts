@@ -1,7 +1,7 @@
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Daemon, eventually, TestHost } from '../src/index.ts'
+import { addresses, type Daemon, eventually, TestHost } from '../src/index.ts'
 
 const berthd = join(import.meta.dirname, '../../node_modules/.bin/berthd')
 
@@ -18,7 +18,7 @@ describe('berthd', () => {
     const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)
     expect(mode(daemon.socket)).toBe('660')
     expect(['700', '710']).toContain(mode(daemon.dataRoot))
-    expect(['700', '710', '711']).toContain(mode(daemon.execRoot))
+    expect(['700', '710']).toContain(mode(daemon.execRoot))
   })
 
   it('listens on every address it was given', async () => {
@@ -56,6 +56,23 @@ describe('berthd', () => {
     expect(code).not.toBe(0)
     expect(stderr).toMatch(message)
     expect(stderr).not.toMatch(/\n\s+at /)
+  })
+
+  it('runs beside another one on the same machine, and neither cuts off the other', async () => {
+    const outside = await host.listen(addresses.outside, 9100, { outside: true })
+    const isConnected = async (by: Daemon): Promise<boolean> => (await by.docker(['run', '--rm', 'busybox', 'nc', '-w', '3', addresses.outside, '9100'])).code === 0
+    const other = await host.startDaemon({ name: 'beside', flags: ['--bip', '10.79.0.1/24'] })
+    const id = await daemon.ok('run', '-d', '-p', '8091:80', 'busybox', 'sh', '-c', 'mkdir /www; echo up > /www/index.html; exec httpd -f -h /www')
+    expect([await isConnected(daemon), await isConnected(other)]).toEqual([true, true])
+    await other.crash()
+    await other.restart()
+    expect([await isConnected(daemon), await isConnected(other)]).toEqual([true, true])
+    await other[Symbol.asyncDispose]()
+    expect(await isConnected(daemon)).toBe(true)
+    expect((await host.fetch('http://127.0.0.1:8091/')).stdout).toBe('up\n')
+    await daemon.ok('rm', '-f', id)
+    outside.kill()
+    await outside.done
   })
 
   it('takes a configuration file, ends in order on SIGTERM, and stops what runs', async () => {

@@ -99,6 +99,7 @@ describe('the life of a container', () => {
     await daemon.ok('run', '-d', '--name', 'busy', 'busybox', 'sh', '-c', 'sleep 301 & exec sleep 300')
     expect(await daemon.ok('top', 'busy')).toMatch(/^UID\s+PID\s+PPID.*CMD\n(.*\n)*.*sleep 301/)
     expect(await daemon.ok('top', 'busy', '-o', 'pid,args')).toMatch(/^PID\s+COMMAND\n/)
+    expect(await daemon.ok('ps', '-s', '--filter', 'name=busy', '--format', '{{.Size}}')).toMatch(/^0B \(virtual [\d.]+MB\)$/)
     const stats = JSON.parse(await daemon.ok('stats', '--no-stream', '--format', '{{json .}}', 'busy')) as Record<string, string>
     expect(stats).toMatchObject({ Name: 'busy', PIDs: '2', MemUsage: expect.stringMatching(/^[\d.]+[KM]iB \/ [\d.]+GiB$/), NetIO: expect.stringMatching(/B \/ /) })
     expect(stats['MemUsage']).not.toMatch(/^0B/)

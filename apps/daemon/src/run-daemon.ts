@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { ApiServer, type ListenAddress } from '@berth/api-server'
@@ -16,7 +16,10 @@ export async function runDaemon(options: DaemonOptions, version: string): Promis
   const engine = await createEngine({ ...options, version, logger })
   const server = new ApiServer({ backend: engine, version, logger })
   try {
-    for (const address of addressesOf(options)) await server.listen(address)
+    const group = groupId(options.group)
+    // Who may use a socket in the exec root must be able to reach it.
+    if (group !== undefined) chownSync(options.execRoot, 0, group)
+    for (const address of addressesOf(options, group)) await server.listen(address)
     using _pidfile = writePidfile(options.pidfile)
     logger.info('berthd is ready', { version, hosts: options.hosts.join(' '), dataRoot: options.dataRoot })
     await ending
@@ -43,9 +46,9 @@ async function endOfDaemon(logger: Logger): Promise<void> {
   })
 }
 
-function addressesOf({ hosts, group }: DaemonOptions): ListenAddress[] {
+function addressesOf({ hosts }: DaemonOptions, gid: number | undefined): ListenAddress[] {
   return hosts.map((host): ListenAddress => {
-    if (host.startsWith('unix://')) return { path: host.slice('unix://'.length), mode: 0o660, gid: groupId(group) }
+    if (host.startsWith('unix://')) return { path: host.slice('unix://'.length), mode: 0o660, gid }
     const { hostname, port } = new URL(host.replace(/^tcp:/, 'http:').replace('//:', '//0.0.0.0:'))
     return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80) }
   })

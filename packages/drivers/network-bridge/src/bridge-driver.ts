@@ -292,9 +292,14 @@ export class BridgeDriver implements NetworkDriver {
       if (this.#networks.size > 0) return // made meanwhile
       await this.#kernel.call('nft', `add table inet ${this.#table}\ndelete table inet ${this.#table}\n`)
       this.#hasTable = false
-      if (this.#isGuarded) for (const file of Object.values(forwarding)) if (existsSync(file)) writeFileSync(file, '0')
+      if (this.#isGuarded && !(await this.#hasNeighbours())) for (const file of Object.values(forwarding)) if (existsSync(file)) writeFileSync(file, '0')
       this.#isGuarded = false
     })
+  }
+
+  /** Whether another driver of this kind has networks here, which need the host to forward too. */
+  async #hasNeighbours(): Promise<boolean> {
+    return (await this.#kernel.call('links')).some(({ alias }) => /^\w+:network:[0-9a-f]{64}$/.test(alias) && !alias.startsWith(this.#alias('', '')))
   }
 
   /** Tells the kernel of elements that are known here, or no longer known, already. */

@@ -2,11 +2,12 @@ import { isIPv6 } from 'node:net'
 import { isErrno } from '@berth/core'
 import { netlinkAttribute as attribute, type NetlinkMessage, NetlinkSocket, parseNetlinkAttributes } from '@berth/linux'
 import { addressBytes, isSixCidr, parseCidr } from './addresses.ts'
+import { bridgeGroup } from './ruleset.ts'
 
 // Message types, flags and attributes: rtnetlink(7), linux/if_link.h, linux/if_addr.h, linux/rtnetlink.h.
 const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE] = [16, 17, 18, 19, 20, 24, 25]
 const [NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE] = [0x100, 0x200, 0x400]
-const ifla = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20, afSpec: 26, netnsFd: 28 } as const
+const ifla = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, alias: 20, afSpec: 26, group: 27, netnsFd: 28 } as const
 const linkInfo = { kind: 1, data: 2, slaveKind: 4, slaveData: 5 } as const
 const VETH_INFO_PEER = 1
 const brport = { hairpin: 4, isolated: 33 } as const
@@ -64,7 +65,7 @@ export class Rtnetlink implements Disposable {
 
   /** Created and marked in one call, so that no unmarked link is left by a program that ends between the two. */
   createBridge({ name, alias, macAddress, mtu }: NewBridge): void {
-    const create = [attribute(ifla.name, text(name)), attribute(ifla.address, macBytes(macAddress)), ...mtuAttribute(mtu), attribute(ifla.linkInfo, [attribute(linkInfo.kind, text('bridge'))])]
+    const create = [attribute(ifla.name, text(name)), attribute(ifla.address, macBytes(macAddress)), attribute(ifla.group, u32(bridgeGroup)), ...mtuAttribute(mtu), attribute(ifla.linkInfo, [attribute(linkInfo.kind, text('bridge'))])]
     this.#socket.request(newLink(create), setLink(name, [attribute(ifla.alias, text(alias)), withoutLinkLocal]), setUp(name))
   }
 

@@ -86,7 +86,7 @@ table inet ${table} {
     ct status dnat accept
     drop
   }
-  ${isGuarded ? `chain ${guardChain} { ct state established,related accept; ct status dnat accept; drop; }` : ''}
+  ${isGuarded ? `chain ${guardChain} { iifgroup ${bridgeGroup} accept; oifgroup ${bridgeGroup} accept; ct state established,related accept; ct status dnat accept; drop; }` : ''}
 
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
@@ -100,6 +100,9 @@ table inet ${table} {
 }
 ${changeElements('add', table, elements)}`
 }
+
+/** The group that bridges of every driver of this kind are in: each guards its own, and lets the others' be. */
+export const bridgeGroup = 0xbe27
 
 /** Of a table that was made with `isGuarded`. */
 export const guardChain = 'strangers'

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ContainerOperations, type ContainerRuntime, type ExecOperations, openContainerRuntime } from '@berth/container-runtime'
@@ -19,6 +20,8 @@ import { EventHub } from './event-hub.ts'
 import { OrphanCollector } from './orphan-collector.ts'
 import { createSystem, type System } from './system.ts'
 
+const defaultDataRoot = '/var/lib/berth'
+
 /** Everything an engine does, by area; each area has the shape that `@berth/api-server` serves. Disposing lets go of it all: containers run on. */
 export interface Engine extends AsyncDisposable {
   readonly system: System
@@ -38,8 +41,7 @@ export interface Engine extends AsyncDisposable {
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { dataRoot, execRoot, logger = silent, cgroupParent = '/berth', initPath, liveRestore = false, shutdownTimeout = 15 } = options
   await using opened = new AsyncDisposableStack()
-  makePrivate(dataRoot, 0o710)
-  makePrivate(execRoot, 0o711)
+  for (const root of [dataRoot, execRoot]) makePrivate(root)
   for (const root of [dataRoot, execRoot]) opened.use(lockRoot(root))
 
   const events = new EventHub()
@@ -64,7 +66,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     new NetworkManager({
       stateDir: join(dataRoot, 'networks'),
       execDir: join(execRoot, 'networks'),
-      drivers: [bridgeNetworks({ logger }), hostNetworks(), noNetworks()],
+      drivers: [bridgeNetworks({ table: tableOf(dataRoot), logger }), hostNetworks(), noNetworks()],
       defaultBridge: options.bip === undefined ? {} : { bip: options.bip },
       emit,
       logger,
@@ -106,9 +108,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   } // prettier-ignore
 }
 
-function makePrivate(dir: string, mode: number): void {
-  mkdirSync(dir, { recursive: true, mode })
-  chmodSync(dir, mode)
+/** The firewall table of an engine; engines side by side each have their own. */
+function tableOf(dataRoot: string): string {
+  return dataRoot === defaultDataRoot ? 'berth' : `berth_${createHash('sha256').update(dataRoot).digest('hex').slice(0, 8)}`
+}
+
+function makePrivate(dir: string): void {
+  mkdirSync(dir, { recursive: true, mode: 0o710 })
+  chmodSync(dir, 0o710)
 }
 
 function lockRoot(root: string): Disposable {

@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:
 import { isErrno } from '@berth/core'
 
 export interface TreeUsage {
-  /** Bytes that the disk gives, so a sparse file counts what it holds; a file with several names counts once. */
+  /** Bytes that the disk gives for files, so a sparse one counts what it holds; one with several names counts once, and directories not at all. */
   bytes: number
   /** Without the root itself. */
   inodes: number
@@ -23,7 +23,7 @@ export function usageOf(root: string): TreeUsage {
       if (seen.has(inode)) continue
       seen.add(inode)
     }
-    bytes += stats.blocks * 512
+    if (!stats.isDirectory()) bytes += stats.blocks * 512
     inodes++
     if (stats.isDirectory()) for (const child of unlessGone(() => childrenOf(here)) ?? []) pending.push(child)
   }

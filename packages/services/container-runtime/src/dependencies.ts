@@ -8,7 +8,7 @@ import type { Mount, Snapshotter } from '@berth/snapshotter'
 /** What the container runtime needs of the rest of an engine, in its own words; an engine gives it the services that do it. */
 export interface ContainerRuntimeDependencies {
   images: ContainerImages
-  snapshotter: Pick<Snapshotter, 'name' | 'prepare' | 'mounts' | 'remove' | 'usage' | 'diff'>
+  snapshotter: Pick<Snapshotter, 'name' | 'prepare' | 'mounts' | 'remove' | 'stat' | 'usage'>
   networks: ContainerNetworks
   volumes: ContainerVolumes
   /** By name; `HostConfig.Runtime` chooses, the first is the default. */

@@ -33,10 +33,14 @@ export function commandOf(container: Container): string[] {
   return [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
 }
 
-/** Bytes that the container has written, and those with its image's. */
-export async function sizesOf({ deps }: Context, container: Container): Promise<{ SizeRw: number; SizeRootFs: number }> {
-  const { bytes } = await deps.snapshotter.usage(container.id)
-  return { SizeRw: bytes, SizeRootFs: bytes }
+/** Bytes that the container has written, and those with its image's layers. */
+export async function sizesOf({ deps: { snapshotter } }: Context, container: Container): Promise<{ SizeRw: number; SizeRootFs: number }> {
+  const { bytes: SizeRw } = await snapshotter.usage(container.id)
+  let SizeRootFs = SizeRw
+  for (let { parent } = await snapshotter.stat(container.id); parent !== undefined; { parent } = await snapshotter.stat(parent)) {
+    SizeRootFs += (await snapshotter.usage(parent)).bytes
+  }
+  return { SizeRw, SizeRootFs }
 }
 
 /** Everything about a container. */
@@ -76,9 +80,10 @@ export async function inspectContainer(ctx: Context, container: Container, { siz
 /** Where the log is; asked of the driver once. */
 function logPathOf(ctx: Context, container: Container): string {
   if (container.logPath === undefined) {
-    const log = container.run?.log ?? openLog(ctx, container)
+    const current = container.run?.log ?? container.streams?.log
+    const log = current ?? openLog(ctx, container)
     container.logPath = log?.path ?? ''
-    if (log !== container.run?.log) log?.close()
+    if (log !== current) log?.close()
   }
   return container.logPath
 }

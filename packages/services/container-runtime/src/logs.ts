@@ -24,7 +24,8 @@ export async function readLogs(ctx: Context, container: Container, options: Logs
 
 /** Of the run that goes on, or else of those before. */
 export async function* readEntries(ctx: Context, container: Container, options: ReadLogOptions): AsyncGenerator<LogEntry> {
-  const current = container.run?.log
+  // From before its start is answered, the log of a run is open; a second writer would be in its way.
+  const current = container.run?.log ?? container.streams?.log
   const log = current ?? openLog(ctx, container)
   if (!log) return
   try {

@@ -52,6 +52,8 @@ interface KeptLog {
   entries: LogEntry[]
   waiting: Set<() => void>
   open: number
+  /** How many had it open at the same time. */
+  mostOpen: number
 }
 
 /** What outlives an engine. */
@@ -72,9 +74,11 @@ function logDriver({ logs }: FakeWorld): LogDriver {
       for (const key of Object.keys(options)) if (key !== 'tag') throw new BerthError('invalid-argument', 'LOG_OPTION', `unknown log opt '${key}' for memory log driver`)
     },
     open({ id }): Log {
-      const kept = logs.get(id) ?? { entries: [], waiting: new Set(), open: 0 }
+      const kept = logs.get(id) ?? { entries: [], waiting: new Set(), open: 0, mostOpen: 0 }
       logs.set(id, kept)
       let isOpen = true
+      kept.open++
+      kept.mostOpen = Math.max(kept.mostOpen, kept.open)
       const wake = () => {
         for (const go of kept.waiting) go()
         kept.waiting.clear()
@@ -98,6 +102,7 @@ function logDriver({ logs }: FakeWorld): LogDriver {
           }
         },
         close() {
+          if (isOpen) kept.open--
           isOpen = false
           wake()
         },

@@ -136,6 +136,19 @@ describe('logs', () => {
   })
 })
 
+describe('logs', () => {
+  test('are read from the one that is written, while a start is not answered yet', async () => {
+    await using engine = await fakeEngine()
+    const id = await create(engine, ['echo', 'early'])
+    engine.faults.set('start', async () => {
+      const { entries } = await engine.runtime.containers.logs('c1', { stdout: true, stderr: true, follow: false, signal: new AbortController().signal })
+      await Array.fromAsync(entries)
+    })
+    await engine.runtime.containers.start('c1')
+    expect(engine.world.logs.get(id)?.mostOpen).toBe(1)
+  })
+})
+
 describe('exec', () => {
   test('a client that was told of the end finds the exit code', async () => {
     await using engine = await fakeEngine()
