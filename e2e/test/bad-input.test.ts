@@ -73,7 +73,7 @@ describe('bad input', () => {
     ['a bind that is no list', { Image: 'busybox', HostConfig: { Binds: 'x:/y' } }, 400, /HostConfig\.Binds/],
     ['a bind over the root', { Image: 'busybox', HostConfig: { Binds: ['/:/'] } }, 400, /destination can't be '\/'/],
     ['a port that is none', { Image: 'busybox', HostConfig: { PortBindings: { '99999/tcp': [{}] } } }, 400, /99999|port/i],
-    ['an unknown network', { Image: 'busybox', HostConfig: { NetworkMode: 'nowhere' } }, 404, /network nowhere not found/],
+    ['an unknown network', { Image: 'busybox', HostConfig: { NetworkMode: 'nowhere' } }, 400, /network nowhere not found/],
     ['an unknown restart policy', { Image: 'busybox', HostConfig: { RestartPolicy: { Name: 'maybe' } } }, 400, /restart policy/i],
     ['an unknown log driver', { Image: 'busybox', HostConfig: { LogConfig: { Type: 'carrier-pigeon' } } }, 400, /carrier-pigeon/],
     ['an unknown runtime', { Image: 'busybox', HostConfig: { Runtime: 'walk' } }, 400, /walk/],
