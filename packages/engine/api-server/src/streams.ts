@@ -7,7 +7,7 @@ import type { Call } from './call.ts'
 const streamNumbers = { stdin: 0, stdout: 1, stderr: 2 } as const
 
 /** The eight bytes before a piece of output on a stream that carries several. @see Docker Engine API, ContainerAttach, Stream format */
-function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer {
+export function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer {
   const header = Buffer.alloc(8)
   header[0] = streamNumbers[stream]
   header.writeUInt32BE(length, 4)
@@ -15,7 +15,7 @@ function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer {
 }
 
 /** Writes output, framed or raw; false when the receiver wants a pause. */
-export function writeOutput(target: Writable, stream: 'stdout' | 'stderr', data: Uint8Array, raw: boolean): boolean {
+function writeOutput(target: Writable, stream: 'stdout' | 'stderr', data: Uint8Array, raw: boolean): boolean {
   if (raw) return target.write(data)
   target.cork()
   target.write(frameHeader(stream, data.length))

@@ -3,7 +3,7 @@ import { BerthError, formatNano } from '@berth/core'
 import type { ContainerBackend } from '../backend.ts'
 import type { Call, Route } from '../call.ts'
 import { serveAttachment } from '../hijack.ts'
-import { writeOutput } from '../streams.ts'
+import { OutputBatch } from '../output-batch.ts'
 
 async function logs(call: Call, containers: ContainerBackend): Promise<void> {
   const { query, signal, response } = call
@@ -23,10 +23,12 @@ async function logs(call: Call, containers: ContainerBackend): Promise<void> {
   const timestamps = query.flag('timestamps')
   response.writeHead(200, { 'Content-Type': `application/vnd.docker.${tty || call.version < 42 ? 'raw-stream' : 'multiplexed-stream'}` })
   response.flushHeaders()
+  const batch = new OutputBatch(response, tty)
   for await (const { stream, time, line } of entries) {
-    const data = timestamps ? Buffer.concat([Buffer.from(`${formatNano(time)} `), line]) : line
-    if (!writeOutput(response, stream, data, tty)) await once(response, 'drain', { signal })
+    batch.add(stream, timestamps ? Buffer.concat([Buffer.from(`${formatNano(time)} `), line]) : line)
+    if (response.writableNeedDrain) await once(response, 'drain', { signal })
   }
+  batch.flush()
   response.end()
 }
 
