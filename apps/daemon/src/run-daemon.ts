@@ -1,6 +1,5 @@
 import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
 import { ApiServer, type ListenAddress } from '@berth/api-server'
 import { BerthError, type Logger, messageOf } from '@berth/core'
 import { createEngine } from '@berth/engine'
@@ -9,8 +8,6 @@ import type { DaemonOptions } from './options.ts'
 
 /** Runs until SIGTERM or SIGINT. Throws what keeps it from starting. */
 export async function runDaemon(options: DaemonOptions, version: string): Promise<void> {
-  // A daemon is to be small rather than quick to grow.
-  setFlagsFromString('--max-semi-space-size=4')
   const logger = jsonLogger({ level: options.logLevel })
   const ending = endOfDaemon(logger)
   const engine = await createEngine({ ...options, version, logger })
