@@ -1,0 +1,30 @@
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { busyboxTar, TestHost } from '../src/index.ts'
+
+it('says that the disk is full, goes on answering, leaves nothing half made, and works again when there is room', async () => {
+  await using host = await TestHost.start()
+  const data = join(host.dir, 'small/data')
+  await host.sh(`mkdir -p ${data}; mount -t tmpfs -o size=14m tmpfs ${data}`)
+  const daemon = await host.startDaemon({ name: 'small' })
+  await daemon.ok('run', '-d', '--name', 'goes-on', 'busybox', 'sleep', '300')
+  await host.sh(`dd if=/dev/zero of=${data}/fill bs=64k 2>/dev/null || true`)
+  for (const args of [['import', busyboxTar(), 'second'], ['create', '--name', 'more', 'busybox', 'true'], ['volume', 'create', 'more'], ['network', 'create', 'more']]) {
+    const { code, stderr } = await daemon.docker(args)
+    expect([args[0], code, stderr]).toEqual([args[0], 1, expect.stringMatching(/disk is full|no space left/i)])
+  }
+  expect(await daemon.ok('ps', '-a', '--format', '{{.Names}}')).toBe('goes-on')
+  expect(await daemon.ok('volume', 'ls', '-q')).toBe('')
+  expect(await daemon.ok('network', 'ls', '-q', '--filter', 'type=custom')).toBe('')
+  expect((await daemon.ok('images', '-q')).split('\n')).toHaveLength(1)
+
+  await host.sh(`rm ${data}/fill`)
+  await daemon.ok('import', busyboxTar(), 'second')
+  expect(await daemon.ok('run', '--rm', 'second', '/bin/busybox', 'echo', 'again')).toBe('again')
+  expect(await daemon.ok('exec', 'goes-on', 'echo', 'here')).toBe('here')
+  await daemon.crash()
+  await daemon.restart()
+  expect(await daemon.ok('ps', '-a', '--format', '{{.Names}} {{.State}}')).toBe('goes-on running')
+  await daemon[Symbol.asyncDispose]()
+  await host.sh(`umount ${data}`)
+})
