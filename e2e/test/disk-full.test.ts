@@ -8,17 +8,21 @@ it('says that the disk is full, goes on answering, leaves nothing half made, and
   await host.sh(`mkdir -p ${data}; mount -t tmpfs -o size=14m tmpfs ${data}`)
   const daemon = await host.startDaemon({ name: 'small' })
   await daemon.ok('run', '-d', '--name', 'goes-on', 'busybox', 'sleep', '300')
+  await daemon.ok('run', '-d', '--name', 'stops', 'busybox', 'sleep', '300')
   await host.sh(`dd if=/dev/zero of=${data}/fill bs=64k 2>/dev/null || true`)
   for (const args of [['import', busyboxTar(), 'second'], ['create', '--name', 'more', 'busybox', 'true'], ['volume', 'create', 'more'], ['network', 'create', 'more']]) {
     const { code, stderr } = await daemon.docker(args)
     expect([args[0], code, stderr]).toEqual([args[0], 1, expect.stringMatching(/disk is full|no space left/i)])
   }
-  expect(await daemon.ok('ps', '-a', '--format', '{{.Names}}')).toBe('goes-on')
+  await daemon.ok('stop', '-t', '0', 'stops')
+  expect(await daemon.ok('wait', 'stops')).toBe('137')
+  expect(await daemon.ok('ps', '-a', '--format', '{{.Names}} {{.State}}')).toBe('stops exited\ngoes-on running')
   expect(await daemon.ok('volume', 'ls', '-q')).toBe('')
   expect(await daemon.ok('network', 'ls', '-q', '--filter', 'type=custom')).toBe('')
   expect((await daemon.ok('images', '-q')).split('\n')).toHaveLength(1)
 
   await host.sh(`rm ${data}/fill`)
+  await daemon.ok('rm', 'stops')
   await daemon.ok('import', busyboxTar(), 'second')
   expect(await daemon.ok('run', '--rm', 'second', '/bin/busybox', 'echo', 'again')).toBe('again')
   expect(await daemon.ok('exec', 'goes-on', 'echo', 'here')).toBe('here')

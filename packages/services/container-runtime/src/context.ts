@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type KeyedMutex, type Logger, nowNano } from '@berth/core'
+import { type KeyedMutex, type Logger, messageOf, nowNano } from '@berth/core'
 import type { HostConfig } from '@berth/api-types'
 import type { AccountCache, AccountReader } from './accounts.ts'
 import type { CgroupDirectories } from './cgroup-stats.ts'
@@ -46,6 +46,18 @@ export function stateDirOf({ options }: Context, id: string): string {
 
 export function bundleOf({ options }: Context, id: string): string {
   return join(options.execDir, id)
+}
+
+/**
+ * Records the state of a container where it can. For what has happened, or must be possible, on a full disk too: the end of a process, a stop.
+ * What is not recorded now is with the container's next transition; a crash before it makes the exit code unknown.
+ */
+export function noteState({ records, logger }: Context, { id, record }: Container): void {
+  try {
+    records.saveState(record)
+  } catch (error) {
+    logger.error('the state of a container could not be recorded', { container: id, error: messageOf(error) })
+  }
 }
 
 /** Tells that something happened to a container, with Docker's attributes. */

@@ -1,6 +1,6 @@
 import { BerthError, isKind } from '@berth/core'
 import type { Container, Run } from './container.ts'
-import { type Context, emit } from './context.ts'
+import { type Context, emit, noteState } from './context.ts'
 import { checkActive } from './execs.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { parseSignal } from './signals.ts'
@@ -54,7 +54,7 @@ export async function stopContainer(ctx: Context, lifecycle: Lifecycle, containe
   if (!container.isRunning) throw new BerthError('not-modified', 'CONTAINER_NOT_RUNNING', `Container ${container.id} is not running`)
   container.isStopping = true
   container.state.manuallyStopped = !options.byEngine
-  ctx.records.saveState(container.record)
+  noteState(ctx, container)
   try {
     await endContainer(ctx, lifecycle, container, signal, timeout)
   } finally {
@@ -106,7 +106,7 @@ export async function killContainer(ctx: Context, lifecycle: Lifecycle, containe
   const isStop = signal === sigkill || signal === (StopSignal ? parseSignal(StopSignal) : sigterm)
   if (isStop && container.isRunning) {
     container.state.manuallyStopped = true
-    ctx.records.saveState(container.record)
+    noteState(ctx, container)
   }
   if (isStop && (await lifecycle.cancelRestart(container))) return
   const { run } = container

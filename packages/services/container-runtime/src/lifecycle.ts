@@ -1,7 +1,7 @@
 import { BerthError, formatNano, isKind, messageOf, nowNano } from '@berth/core'
 import type { Exit, Task } from '@berth/oci-runtime'
 import type { Container, Run } from './container.ts'
-import { bundleOf, type Context, emit } from './context.ts'
+import { bundleOf, type Context, emit, noteState } from './context.ts'
 import type { Execs } from './execs.ts'
 import { healthCommand, HealthMonitor } from './health.ts'
 import { openLog } from './log-driver.ts'
@@ -235,7 +235,7 @@ export class Lifecycle {
   }
 
   async #recordEnd(container: Container, run: Run, exit: Exit): Promise<void> {
-    const { closed, records } = this.#ctx
+    const { closed } = this.#ctx
     if (closed.aborted) return
     const { state, record } = container
     const ranFor = Math.max(0, exit.at.getTime() - Date.parse(state.startedAt))
@@ -252,7 +252,7 @@ export class Lifecycle {
       oomKilled: run.oomKilled || state.oomKilled,
       finishedAt: formatNano(BigInt(exit.at.getTime()) * 1_000_000n),
     })
-    records.saveState(record)
+    noteState(this.#ctx, container)
     emit(this.#ctx, container, 'die', { exitCode: String(exit.status), execDuration: String(Math.floor(ranFor / 1000)) })
     container.settleWaiters('exit', { StatusCode: exit.status })
     await this.#giveBack(container, run.task)
