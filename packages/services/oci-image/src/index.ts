@@ -1,0 +1,2 @@
+export type * from './archive-files.ts'
+export type * from './image.ts'
