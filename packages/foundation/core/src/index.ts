@@ -6,6 +6,7 @@
  */
 export { BerthError, type BerthErrorOptions, type ErrorKind, isErrno, isKind, kindOf, messageOf } from './errors.ts'
 export { type EmitEvent, type EngineEvent, formatNano, nowNano } from './events.ts'
+export type { FailPoint } from './fail-point.ts'
 export { newId, shortId } from './ids.ts'
 export { KeyedMutex, SingleFlight } from './locks.ts'
 export { type LogFields, type Logger, silent } from './logger.ts'
