@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { BerthError, WorkerCalls } from './index.ts'
+
+const errors = JSON.stringify(new URL('./errors.ts', import.meta.url).href)
+const calls = JSON.stringify(new URL('./worker-calls.ts', import.meta.url).href)
+const source = `
+  import { BerthError } from ${errors}
+  import { serveCalls } from ${calls}
+  serveCalls({
+    double: (value) => value * 2,
+    later: async (value) => { await new Promise((resolve) => setTimeout(resolve, 5)); return value },
+    refuse: () => { throw new BerthError('conflict', 'TAKEN', 'it is taken') },
+    fail: () => { throw Object.assign(new Error('no such file'), { code: 'ENOENT' }) },
+    never: () => new Promise(() => {}),
+    crash: () => { setImmediate(() => { throw new Error('it broke') }); return new Promise(() => {}) },
+  })`
+
+interface Jobs {
+  double(value: number): number
+  later(value: string): Promise<string>
+  refuse(): void
+  fail(): void
+  never(): Promise<void>
+  crash(): Promise<void>
+}
+
+const open = (onFailure?: (error: Error) => void) => new WorkerCalls<Jobs>(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { onFailure })
+
+test('answers each call with its own value', async () => {
+  await using thread = open()
+  const later = thread.call('later', 'text')
+  expect(await thread.call('double', 21)).toBe(42)
+  expect(await later).toBe('text')
+})
+
+test('brings errors over as they were thrown', async () => {
+  await using thread = open()
+  await expect(thread.call('refuse')).rejects.toEqual(new BerthError('conflict', 'TAKEN', 'it is taken'))
+  await expect(thread.call('refuse')).rejects.toMatchObject({ kind: 'conflict', code: 'TAKEN' })
+  await expect(thread.call('fail')).rejects.toMatchObject({ code: 'ENOENT', message: 'no such file' })
+})
+
+test('a thread that fails refuses what waits, and the next call starts another', async () => {
+  const failures: string[] = []
+  await using thread = open(({ message }) => failures.push(message))
+  const waiting = thread.call('never')
+  await expect(thread.call('crash')).rejects.toThrow('it broke')
+  await expect(waiting).rejects.toThrow('it broke')
+  expect(failures).toEqual(['it broke'])
+  expect(thread.isRunning).toBe(false)
+  expect(await thread.call('double', 2)).toBe(4)
+})
+
+test('an end refuses what waits, and is no failure', async () => {
+  const failures: Error[] = []
+  const thread = open((error) => failures.push(error))
+  const waiting = thread.call('never')
+  const refused = expect(waiting).rejects.toMatchObject({ kind: 'cancelled' })
+  await thread[Symbol.asyncDispose]()
+  await refused
+  expect(failures).toEqual([])
+})
