@@ -1,6 +1,5 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { parentPort } from 'node:worker_threads'
-import { isErrno } from '@berth/core'
+import { isErrno, serveCalls } from '@berth/core'
 import { Nftables, withNetns } from '@berth/linux'
 import { isSixCidr } from './addresses.ts'
 import { forgetConversations, type UdpTarget } from './conntrack.ts'
@@ -37,18 +36,6 @@ export interface RouteRequest {
   interfaceName: string
   gateways: readonly string[]
   isDefaultRoute: boolean
-}
-
-export interface KernelCall {
-  id: number
-  job: keyof KernelJobs
-  args: unknown[]
-}
-
-export interface KernelAnswer {
-  id: number
-  value?: unknown
-  error?: { message: string; code: string | undefined }
 }
 
 /** Opened with the first use, in the namespace of the program. */
@@ -129,13 +116,4 @@ function setUpIpv6(name: string, isEnabled: boolean): void {
   }
 }
 
-parentPort?.on('message', ({ id, job, args }: KernelCall) => {
-  let answer: KernelAnswer
-  try {
-    answer = { id, value: (jobs[job] as (...args: unknown[]) => unknown)(...args) }
-  } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException
-    answer = { id, error: { message, code } }
-  }
-  parentPort?.postMessage(answer)
-})
+serveCalls(jobs)

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest'
-import { BerthError, WorkerCalls } from './index.ts'
+import { expect, test, vi } from 'vitest'
+import { BerthError, WorkerCalls, type WorkerCallsOptions } from './index.ts'
 
 const errors = JSON.stringify(new URL('./errors.ts', import.meta.url).href)
 const calls = JSON.stringify(new URL('./worker-calls.ts', import.meta.url).href)
@@ -24,7 +24,7 @@ interface Jobs {
   crash(): Promise<void>
 }
 
-const open = (onFailure?: (error: Error) => void) => new WorkerCalls<Jobs>(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { onFailure })
+const open = (options?: WorkerCallsOptions) => new WorkerCalls<Jobs>(new URL(`data:text/javascript,${encodeURIComponent(source)}`), options)
 
 test('answers each call with its own value', async () => {
   await using thread = open()
@@ -42,7 +42,7 @@ test('brings errors over as they were thrown', async () => {
 
 test('a thread that fails refuses what waits, and the next call starts another', async () => {
   const failures: string[] = []
-  await using thread = open(({ message }) => failures.push(message))
+  await using thread = open({ onFailure: ({ message }) => failures.push(message) })
   const waiting = thread.call('never')
   await expect(thread.call('crash')).rejects.toThrow('it broke')
   await expect(waiting).rejects.toThrow('it broke')
@@ -53,10 +53,17 @@ test('a thread that fails refuses what waits, and the next call starts another',
 
 test('an end refuses what waits, and is no failure', async () => {
   const failures: Error[] = []
-  const thread = open((error) => failures.push(error))
+  const thread = open({ onFailure: (error) => failures.push(error) })
   const waiting = thread.call('never')
-  const refused = expect(waiting).rejects.toMatchObject({ kind: 'cancelled' })
-  await thread[Symbol.asyncDispose]()
-  await refused
+  const ended = thread[Symbol.asyncDispose]()
+  await expect(waiting).rejects.toMatchObject({ kind: 'cancelled' })
+  await ended
   expect(failures).toEqual([])
+})
+
+test('a thread without work ends after its time, and a later call starts another', async () => {
+  await using thread = open({ linger: 1 })
+  expect(await thread.call('double', 1)).toBe(2)
+  await vi.waitFor(() => expect(thread.isRunning).toBe(false))
+  expect(await thread.call('double', 3)).toBe(6)
 })

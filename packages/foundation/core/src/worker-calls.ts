@@ -5,6 +5,8 @@ import { BerthError, type ErrorKind, messageOf } from './errors.ts'
 export type WorkerJobs<Jobs> = { [Job in keyof Jobs]: (...args: never[]) => unknown }
 
 export interface WorkerCallsOptions extends WorkerOptions {
+  /** Milliseconds without a call after which the thread ends, to give its memory back; it stays unless told otherwise. */
+  linger?: number | undefined
   /** Told when the thread has ended unasked; what waited has been refused. */
   onFailure?: ((error: Error) => void) | undefined
 }
@@ -36,6 +38,7 @@ export class WorkerCalls<Jobs extends WorkerJobs<Jobs>> implements AsyncDisposab
   readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>()
   #worker: Worker | undefined
   #next = 1
+  #ending: NodeJS.Timeout | undefined
 
   constructor(file: URL, options: WorkerCallsOptions = {}) {
     this.#file = file
@@ -50,6 +53,7 @@ export class WorkerCalls<Jobs extends WorkerJobs<Jobs>> implements AsyncDisposab
   call<Job extends keyof Jobs>(job: Job, ...args: Parameters<Jobs[Job]>): Promise<Awaited<ReturnType<Jobs[Job]>>> {
     const worker = (this.#worker ??= this.#start())
     const call: Call = { id: this.#next++, job, args }
+    clearTimeout(this.#ending)
     if (this.#waiting.size === 0) worker.ref()
     return new Promise((resolve, reject) => {
       this.#waiting.set(call.id, { resolve, reject })
@@ -61,6 +65,7 @@ export class WorkerCalls<Jobs extends WorkerJobs<Jobs>> implements AsyncDisposab
   async end(): Promise<void> {
     const worker = this.#worker
     this.#worker = undefined
+    clearTimeout(this.#ending)
     this.#refuse(new BerthError('cancelled', 'WORKER_ENDED', 'the thread was ended'))
     await worker?.terminate()
   }
@@ -70,7 +75,7 @@ export class WorkerCalls<Jobs extends WorkerJobs<Jobs>> implements AsyncDisposab
   }
 
   #start(): Worker {
-    const { onFailure, ...options } = this.#options
+    const { onFailure, linger, ...options } = this.#options
     const worker = new Worker(this.#file, options)
     let failure: Error | undefined
     worker.unref()
@@ -80,7 +85,9 @@ export class WorkerCalls<Jobs extends WorkerJobs<Jobs>> implements AsyncDisposab
       if (error) waiting?.reject(thrown(error))
       else waiting?.resolve(value as never)
       // One that is being ended holds the program until it is.
-      if (this.#waiting.size === 0 && this.#worker === worker) worker.unref()
+      if (this.#waiting.size > 0 || this.#worker !== worker) return
+      worker.unref()
+      if (linger !== undefined) this.#ending = setTimeout(() => void this.end(), linger).unref()
     })
     worker.on('error', (error) => (failure = error instanceof Error ? error : new Error(messageOf(error))))
     worker.on('exit', () => {
@@ -103,16 +110,15 @@ export class WorkerCalls<Jobs extends WorkerJobs<Jobs>> implements AsyncDisposab
 export function serveCalls<Jobs extends WorkerJobs<Jobs>>(jobs: Jobs): void {
   const port = parentPort
   if (!port) throw new BerthError('internal', 'NO_WORKER', 'calls are served in worker threads')
-  port.on('message', async ({ id, job, args }: Call) => {
-    let answer: Answer
+  const answer = async ({ id, job, args }: Call): Promise<void> => {
     try {
-      answer = { id, value: await jobs[job as keyof Jobs](...(args as never[])) }
+      port.postMessage({ id, value: await jobs[job as keyof Jobs](...(args as never[])) } satisfies Answer)
     } catch (error) {
-      const code = (error as { code?: unknown }).code
-      answer = { id, error: { kind: error instanceof BerthError ? error.kind : undefined, code: code === undefined ? undefined : String(code), message: messageOf(error) } }
+      const { code } = error as NodeJS.ErrnoException
+      port.postMessage({ id, error: { kind: error instanceof BerthError ? error.kind : undefined, code, message: messageOf(error) } } satisfies Answer)
     }
-    port.postMessage(answer)
-  })
+  }
+  port.on('message', (call: Call) => void answer(call))
 }
 
 function thrown({ kind, code, message }: NonNullable<Answer['error']>): Error {

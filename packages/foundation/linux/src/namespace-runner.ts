@@ -1,5 +1,5 @@
-import { Worker } from 'node:worker_threads'
-import type { NamespaceAnswer, NamespaceJob } from './namespace-worker.ts'
+import { WorkerCalls, workerFile } from '@berth/core'
+import type { NamespaceJobs, ProgramResult } from './namespace-worker.ts'
 import { deleteNetns } from './netns.ts'
 
 export interface InterfaceCounters {
@@ -15,13 +15,14 @@ export interface InterfaceCounters {
 
 /** Does what has to be done inside network namespaces, in a thread of its own that is started with the first job. Errors carry the `code` of the system call. */
 export class NamespaceRunner implements AsyncDisposable {
-  #worker: Worker | undefined
-  #next = 1
-  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
+  readonly #thread = new WorkerCalls<NamespaceJobs>(workerFile(import.meta.url, 'namespace-worker'), {
+    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+    trackUnmanagedFds: false, // sockets come from system calls
+  })
 
   /** Makes a network namespace with loopback up; it lasts until {@link delete}. */
   async create(path: string): Promise<void> {
-    await this.#run({ kind: 'create', path })
+    await this.#thread.call('create', path)
   }
 
   /** Idempotent. */
@@ -31,52 +32,21 @@ export class NamespaceRunner implements AsyncDisposable {
 
   /** Writes settings by their path under /proc/sys, `net/ipv4/ip_forward`. */
   async sysctls(path: string, values: Readonly<Record<string, string>>): Promise<void> {
-    await this.#run({ kind: 'sysctls', path, values })
+    await this.#thread.call('sysctls', path, values)
   }
 
   /** Counters by interface, loopback left out. @see proc(5), /proc/net/dev */
   async counters(path: string): Promise<Record<string, InterfaceCounters>> {
-    return parseCounters(String(await this.#run({ kind: 'read', path, file: '/proc/thread-self/net/dev' })))
+    return parseCounters(await this.#thread.call('read', path, '/proc/thread-self/net/dev'))
   }
 
   /** Runs a program inside; it is waited for in the thread, so keep to short ones. */
-  async run(path: string, program: string, args: readonly string[], input = ''): Promise<{ status: number | null; stdout: string; stderr: string }> {
-    return (await this.#run({ kind: 'run', path, program, args, input })) as { status: number | null; stdout: string; stderr: string }
-  }
-
-  #run(job: NamespaceJob): Promise<unknown> {
-    const worker = (this.#worker ??= this.#start())
-    const id = this.#next++
-    if (this.#waiting.size === 0) worker.ref()
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      worker.postMessage({ id, job })
-    })
-  }
-
-  #start(): Worker {
-    const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './namespace-worker.ts' : './namespace-worker.js', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
-      trackUnmanagedFds: false, // sockets come from system calls
-    })
-    worker.on('message', ({ id, value, error }: NamespaceAnswer) => {
-      const waiting = this.#waiting.get(id)
-      this.#waiting.delete(id)
-      if (error) waiting?.reject(Object.assign(new Error(error.message), { code: error.code }))
-      else waiting?.resolve(value)
-      if (this.#waiting.size === 0) worker.unref()
-    })
-    worker.on('error', (error) => {
-      this.#worker = undefined
-      for (const { reject } of this.#waiting.values()) reject(error instanceof Error ? error : new Error(String(error)))
-      this.#waiting.clear()
-    })
-    return worker
+  async run(path: string, program: string, args: readonly string[], input = ''): Promise<ProgramResult> {
+    return this.#thread.call('run', path, program, args, input)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker?.terminate()
-    this.#worker = undefined
+    await this.#thread.end()
   }
 }
 

@@ -1,13 +1,7 @@
-import { Worker } from 'node:worker_threads'
-import { BerthError, type Logger } from '@berth/core'
+import { BerthError, isKind, type Logger, messageOf, WorkerCalls, workerFile } from '@berth/core'
 import type { NamedEndpoint } from './dns-names.ts'
 import type { DnsSandbox } from './dns-server.ts'
-import type { DnsAnswer, DnsJob } from './dns-worker.ts'
-
-interface Waiting {
-  resolve(): void
-  reject(error: Error): void
-}
+import type { DnsJobs } from './dns-worker.ts'
 
 /** Milliseconds that the thread is kept for the next sandbox, and that pass before one that failed is started again. */
 const [linger, pauseBeforeRestart] = [10_000, 1000]
@@ -20,32 +14,36 @@ export class EmbeddedDns implements AsyncDisposable {
   readonly #logger: Logger
   readonly #sandboxes = new Map<string, DnsSandbox>()
   readonly #endpoints = new Map<string, NamedEndpoint>()
-  readonly #waiting = new Map<number, Waiting>()
-  #worker: Worker | undefined
-  #next = 1
+  readonly #thread: WorkerCalls<DnsJobs>
   #again: NodeJS.Timeout | undefined
   #ending: NodeJS.Timeout | undefined
 
   constructor(logger: Logger) {
     this.#logger = logger
+    this.#thread = new WorkerCalls(workerFile(import.meta.url, 'dns-worker'), {
+      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
+      trackUnmanagedFds: false, // sockets come from system calls
+      onFailure: (error) => {
+        logger.error('the embedded name server ended', { error })
+        if (this.#sandboxes.size > 0) this.#again = setTimeout(() => this.#restart(), pauseBeforeRestart).unref()
+      },
+    })
   }
 
   /** Starts the thread ahead of the first sandbox. */
   prepare(): void {
-    if (this.#worker) return
-    this.#tellAll(this.#start()).catch((error: unknown) => this.#logger.warn('the name server was not told', { error }))
+    if (this.#thread.isRunning) return
+    this.#tellAll().catch((error: unknown) => this.#logger.warn('the name server was not told', { error }))
     this.#endLater()
   }
 
   /** Serves names in a sandbox; when the promise is fulfilled, it answers. */
   async open(sandbox: DnsSandbox): Promise<void> {
     this.#sandboxes.set(sandbox.id, sandbox)
-    // A thread that is just started is told everything anyway.
-    const isFirst = !this.#worker
-    const worker = this.#worker ?? this.#start()
     try {
-      if (!isFirst) await this.#run(worker, { kind: 'open', sandbox })
-      else await this.#tellAll(worker)
+      // A thread that is just started is told everything anyway.
+      if (this.#thread.isRunning) await this.#call('open', sandbox)
+      else await this.#tellAll()
     } catch (error) {
       this.close(sandbox.id)
       throw error
@@ -60,97 +58,59 @@ export class EmbeddedDns implements AsyncDisposable {
   update(sandbox: DnsSandbox): void {
     if (!this.#sandboxes.has(sandbox.id)) return
     this.#sandboxes.set(sandbox.id, sandbox)
-    this.#tell({ kind: 'update', sandbox })
+    this.#tell('update', sandbox)
   }
 
   /** Idempotent. */
   close(id: string): void {
     if (!this.#sandboxes.delete(id)) return
-    this.#tell({ kind: 'close', id })
+    this.#tell('close', id)
     this.#endLater()
   }
 
   #endLater(): void {
     clearTimeout(this.#ending)
-    this.#ending = setTimeout(() => (this.#sandboxes.size === 0 ? void this.#end() : undefined), linger).unref()
+    this.#ending = setTimeout(() => (this.#sandboxes.size === 0 ? void this.#thread.end() : undefined), linger).unref()
   }
 
   put(endpoint: NamedEndpoint): void {
     this.#endpoints.set(endpoint.id, endpoint)
-    this.#tell({ kind: 'put', endpoint })
+    this.#tell('put', endpoint)
   }
 
   delete(endpointId: string): void {
-    if (this.#endpoints.delete(endpointId)) this.#tell({ kind: 'delete', id: endpointId })
+    if (this.#endpoints.delete(endpointId)) this.#tell('delete', endpointId)
   }
 
-  #tell(job: DnsJob): void {
-    if (this.#worker) this.#run(this.#worker, job).catch((error: unknown) => this.#logger.warn('the name server was not told', { error }))
+  #tell<Job extends keyof DnsJobs>(job: Job, ...args: Parameters<DnsJobs[Job]>): void {
+    if (this.#thread.isRunning) this.#call(job, ...args).catch((error: unknown) => this.#logger.warn('the name server was not told', { error }))
   }
 
-  async #tellAll(worker: Worker): Promise<void> {
-    const jobs: DnsJob[] = [
-      ...[...this.#endpoints.values()].map((endpoint) => ({ kind: 'put' as const, endpoint })),
-      ...[...this.#sandboxes.values()].map((sandbox) => ({ kind: 'open' as const, sandbox })),
-    ]
-    await Promise.all(jobs.map((job) => this.#run(worker, job)))
+  async #tellAll(): Promise<void> {
+    await Promise.all([
+      ...[...this.#endpoints.values()].map((endpoint) => this.#call('put', endpoint)),
+      ...[...this.#sandboxes.values()].map((sandbox) => this.#call('open', sandbox)),
+    ])
   }
 
-  #run(worker: Worker, job: DnsJob): Promise<void> {
-    const id = this.#next++
-    if (this.#waiting.size === 0) worker.ref()
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      worker.postMessage({ id, job })
-    })
-  }
-
-  #start(): Worker {
-    const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './dns-worker.ts' : './dns-worker.js', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
-      trackUnmanagedFds: false, // sockets come from system calls
-    })
-    this.#worker = worker
-    worker.unref()
-    worker.on('message', ({ id, error }: DnsAnswer) => {
-      const waiting = this.#waiting.get(id)
-      this.#waiting.delete(id)
-      if (error === undefined) waiting?.resolve()
-      else waiting?.reject(new BerthError('internal', 'DNS_FAILED', `the embedded name server failed: ${error}`))
-      // One that is being ended holds the program until it is.
-      if (this.#waiting.size === 0 && this.#worker === worker) worker.unref()
-    })
-    worker.on('error', (error) => this.#logger.error('the embedded name server ended', { error }))
-    worker.on('exit', () => {
-      if (this.#worker !== worker) return
-      this.#worker = undefined
-      this.#refuseWaiting()
-      if (this.#sandboxes.size > 0) this.#again = setTimeout(() => this.#restart(), pauseBeforeRestart).unref()
-    })
-    return worker
+  async #call<Job extends keyof DnsJobs>(job: Job, ...args: Parameters<DnsJobs[Job]>): Promise<void> {
+    try {
+      await this.#thread.call(job, ...args)
+    } catch (error) {
+      if (isKind(error, 'cancelled')) throw new BerthError('unavailable', 'DNS_ENDED', 'the embedded name server ended')
+      throw new BerthError('internal', 'DNS_FAILED', `the embedded name server failed: ${messageOf(error)}`, { cause: error })
+    }
   }
 
   #restart(): void {
-    if (this.#worker || this.#sandboxes.size === 0) return
-    this.#tellAll(this.#start()).catch((error: unknown) => this.#logger.error('a name server could not be opened again', { error }))
-  }
-
-  #refuseWaiting(): void {
-    for (const { reject } of this.#waiting.values()) reject(new BerthError('unavailable', 'DNS_ENDED', 'the embedded name server ended'))
-    this.#waiting.clear()
-  }
-
-  async #end(): Promise<void> {
-    const worker = this.#worker
-    this.#worker = undefined
-    this.#refuseWaiting()
-    await worker?.terminate()
+    if (this.#thread.isRunning || this.#sandboxes.size === 0) return
+    this.#tellAll().catch((error: unknown) => this.#logger.error('a name server could not be opened again', { error }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#sandboxes.clear()
     clearTimeout(this.#again)
     clearTimeout(this.#ending)
-    await this.#end()
+    await this.#thread.end()
   }
 }

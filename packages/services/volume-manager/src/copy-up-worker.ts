@@ -1,13 +1,16 @@
 import { closeSync, constants, openSync, readdirSync } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parentPort } from 'node:worker_threads'
-import { messageOf } from '@berth/core'
+import { serveCalls } from '@berth/core'
 import { copyDirectory } from './copy-tree.ts'
 
 /** What the thread is asked to do. */
-export type CopyUpJob = { id: number } & ({ kind: 'copy'; source: number; target: string } | { kind: 'size'; path: string })
-export type CopyUpAnswer = { id: number; value?: number; error?: string }
+export interface CopyUpJobs {
+  /** Copies from an open directory of an image into an empty one of this machine. */
+  copy(source: number, target: string): void
+  /** Bytes of the files under a directory of this machine. */
+  size(path: string): Promise<number>
+}
 
 async function sizeOf(path: string): Promise<number> {
   let bytes = 0
@@ -18,7 +21,7 @@ async function sizeOf(path: string): Promise<number> {
   return bytes
 }
 
-function copy(source: number, path: string): number {
+function copy(source: number, path: string): void {
   const target = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
     // Filled meanwhile, by a container that began to use it: what is there stays.
@@ -26,13 +29,6 @@ function copy(source: number, path: string): number {
   } finally {
     closeSync(target)
   }
-  return 0
 }
 
-parentPort?.on('message', (job: CopyUpJob) => {
-  const work = async (): Promise<number> => (job.kind === 'copy' ? copy(job.source, job.target) : sizeOf(job.path))
-  work().then(
-    (value) => parentPort?.postMessage({ id: job.id, value } satisfies CopyUpAnswer),
-    (error: unknown) => parentPort?.postMessage({ id: job.id, error: messageOf(error) } satisfies CopyUpAnswer),
-  )
-})
+serveCalls<CopyUpJobs>({ copy, size: sizeOf })

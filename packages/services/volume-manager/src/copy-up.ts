@@ -1,19 +1,14 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
-import { BerthError, isErrno, newId } from '@berth/core'
+import { BerthError, isErrno, messageOf, newId, WorkerCalls, workerFile } from '@berth/core'
 import { mount, openInRoot, parseMountOptions, readMountInfo, umount } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
-import type { CopyUpAnswer, CopyUpJob } from './copy-up-worker.ts'
-
-type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never
+import type { CopyUpJobs } from './copy-up-worker.ts'
 
 /** Fills new volumes from images, in a thread that is started when it is needed first and ends when it has nothing to do. */
 export class CopyUp implements AsyncDisposable {
   readonly #dir: string
-  #worker: Worker | undefined
-  #next = 1
-  readonly #waiting = new Map<number, { resolve: (value: number) => void; reject: (error: Error) => void }>()
+  readonly #thread = new WorkerCalls<CopyUpJobs>(workerFile(import.meta.url, 'copy-up-worker'), { linger: 0 })
 
   constructor(dir: string) {
     this.#dir = dir
@@ -36,7 +31,7 @@ export class CopyUp implements AsyncDisposable {
       const directory = openImageDirectory(root, source)
       if (directory === undefined) return
       try {
-        await this.#run({ kind: 'copy', source: directory, target: volume })
+        await this.#call('copy', directory, volume)
       } finally {
         closeSync(directory)
       }
@@ -48,42 +43,19 @@ export class CopyUp implements AsyncDisposable {
 
   /** Bytes of the files under a directory of this machine. */
   sizeOf(path: string): Promise<number> {
-    return this.#run({ kind: 'size', path })
+    return this.#call('size', path)
   }
 
-  #run(job: WithoutId<CopyUpJob>): Promise<number> {
-    const worker = (this.#worker ??= this.#start())
-    const id = this.#next++
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      worker.postMessage({ id, ...job })
-    })
-  }
-
-  #start(): Worker {
-    const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './copy-up-worker.ts' : './copy-up-worker.js', import.meta.url))
-    worker.on('message', ({ id, value = 0, error }: CopyUpAnswer) => {
-      const waiting = this.#waiting.get(id)
-      this.#waiting.delete(id)
-      if (error === undefined) waiting?.resolve(value)
-      else waiting?.reject(new BerthError('internal', 'COPY_UP_FAILED', `filling a volume from its image failed: ${error}`))
-      if (this.#waiting.size === 0) this.#end()
-    })
-    worker.on('error', (error) => {
-      for (const { reject } of this.#waiting.values()) reject(error instanceof Error ? error : new Error(String(error)))
-      this.#waiting.clear()
-      this.#worker = undefined
-    })
-    return worker
-  }
-
-  #end(): void {
-    void this.#worker?.terminate()
-    this.#worker = undefined
+  async #call<Job extends keyof CopyUpJobs>(job: Job, ...args: Parameters<CopyUpJobs[Job]>): Promise<Awaited<ReturnType<CopyUpJobs[Job]>>> {
+    try {
+      return await this.#thread.call(job, ...args)
+    } catch (error) {
+      throw new BerthError('internal', 'COPY_UP_FAILED', `filling a volume from its image failed: ${messageOf(error)}`, { cause: error })
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker?.terminate()
+    await this.#thread.end()
   }
 }
 
