@@ -29,6 +29,9 @@ interface Spec {
 const root = join(import.meta.dirname, '..')
 const spec = JSON.parse(readFileSync(join(root, 'spec/engine-api-v1.51.json'), 'utf8')) as Spec
 
+// What the specification tells in prose alone: tokens in place of a password, and `user:password` in base64, as clients' configuration has it.
+Object.assign(spec.definitions['AuthConfig']?.properties ?? {}, { auth: { type: 'string' }, identitytoken: { type: 'string' }, registrytoken: { type: 'string' } })
+
 /** Requests and responses that the specification describes in place, under the name they carry there or one after their operation. */
 const names: Record<string, string> = { ContainerCreate: 'ContainerCreateRequest', ContainerUpdate: 'ContainerUpdateRequest', ExecInspect: 'ExecInspectResponse' }
 const definitions: Record<string, Schema> = { ...spec.definitions }

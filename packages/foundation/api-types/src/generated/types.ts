@@ -8,6 +8,9 @@ export type AuthConfig = {
   password?: string
   email?: string
   serveraddress?: string
+  auth?: string
+  identitytoken?: string
+  registrytoken?: string
 }
 
 export type BuildCache = {
