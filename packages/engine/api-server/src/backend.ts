@@ -21,11 +21,14 @@ export type Filters = ReadonlyMap<string, readonly string[]>
 export interface SystemBackend {
   version(): Promise<api.SystemVersion>
   info(): Promise<api.SystemInfo>
-  diskUsage(): Promise<api.SystemDataUsageResponse>
+  /** Only of the kinds asked for; of all when there is none. */
+  diskUsage(options: { types: readonly DiskUsageType[] }): Promise<api.SystemDataUsageResponse>
   /** Past events from `since` and, unless `until` has passed, those to come, until `signal` aborts. */
   events(options: { since?: bigint; until?: bigint; filters: Filters; signal: AbortSignal }): AsyncIterable<EngineEvent>
   auth(config: api.AuthConfig): Promise<{ Status: string; IdentityToken: string }>
 }
+
+export type DiskUsageType = 'container' | 'image' | 'volume' | 'build-cache'
 
 export interface ContainerBackend {
   create(name: string | undefined, request: api.ContainerCreateRequest, options: { platform?: string; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
@@ -53,6 +56,37 @@ export interface ContainerBackend {
   attach(ref: string, options: AttachOptions): Promise<Attachment>
   /** An uncompressed tar of the container's file system. */
   export(ref: string, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
+  /** What the container changed in its image's file system: 0 modified, 1 added, 2 deleted. */
+  changes(ref: string, options: { signal: AbortSignal }): Promise<{ Path: string; Kind: 0 | 1 | 2 }[]>
+  /** What `path` is inside the container, links in front of its last part followed there. Throws `not-found` for the container and for the path. */
+  statPath(ref: string, path: string): Promise<PathStat>
+  /** An uncompressed tar of `path`, whose entries begin with its last part. */
+  readArchive(ref: string, path: string, options: { signal: AbortSignal }): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }>
+  /** Unpacks a tar, compressed or not, into the directory `path`. */
+  writeArchive(ref: string, path: string, source: AsyncIterable<Uint8Array>, options: { noOverwriteDirNonDir: boolean; copyUidGid: boolean; signal: AbortSignal }): Promise<void>
+  commit(ref: string, options: CommitOptions): Promise<{ Id: string }>
+}
+
+/** A file in a container. `mode` has the bits of Go's `os.FileMode`, not those of stat(2). @see Docker Engine API, X-Docker-Container-Path-Stat */
+export interface PathStat {
+  name: string
+  size: number
+  mode: number
+  mtime: string
+  linkTarget: string
+}
+
+export interface CommitOptions {
+  repo?: string
+  tag?: string
+  comment?: string
+  author?: string
+  pause: boolean
+  /** Dockerfile instructions for the image's config. */
+  changes: string[]
+  /** Replaces what the container's own config says, member by member. */
+  config?: api.ContainerConfig
+  signal: AbortSignal
 }
 
 export interface LogsOptions {
@@ -104,19 +138,26 @@ export interface ExecBackend {
 }
 
 /** A line of a progress stream (`pull`, `push`, `import`, `load`): Docker's jsonmessage. */
-export type ProgressMessage = api.CreateImageInfo
+export type ProgressMessage = api.CreateImageInfo & { stream?: string }
 
+/** Platforms are `os/architecture[/variant]` throughout. */
 export interface ImageBackend {
-  list(options: { all: boolean; digests: boolean; sharedSize: boolean; filters: Filters }): Promise<api.ImageSummary[]>
-  inspect(ref: string): Promise<api.ImageInspect>
-  history(ref: string): Promise<api.HistoryResponseItem[]>
+  list(options: { all: boolean; digests: boolean; sharedSize: boolean; manifests: boolean; filters: Filters }): Promise<api.ImageSummary[]>
+  inspect(ref: string, options: { platform?: string; manifests: boolean }): Promise<api.ImageInspect>
+  history(ref: string, options: { platform?: string }): Promise<api.HistoryResponseItem[]>
   /** `tag` may be a tag or a digest. Errors before the first message are thrown, later ones are thrown from the iteration. */
   pull(options: { image: string; tag?: string; platform?: string; auth?: api.AuthConfig; signal: AbortSignal }): AsyncIterable<ProgressMessage>
   push(options: { image: string; tag?: string; platform?: string; auth?: api.AuthConfig; signal: AbortSignal }): AsyncIterable<ProgressMessage>
   import(options: { source: AsyncIterable<Uint8Array>; repo?: string; tag?: string; message?: string; changes: string[]; platform?: string; signal: AbortSignal }): AsyncIterable<ProgressMessage>
+  /** One tar of all of them. Throws `not-found` at once for what is not there. */
+  save(refs: string[], options: { platforms?: string[]; signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
+  load(source: AsyncIterable<Uint8Array>, options: { platforms?: string[]; quiet: boolean; signal: AbortSignal }): AsyncIterable<ProgressMessage>
   tag(ref: string, target: { repo: string; tag?: string }): Promise<void>
-  remove(ref: string, options: { force: boolean; noPrune: boolean }): Promise<api.ImageDeleteResponseItem[]>
+  remove(ref: string, options: { force: boolean; noPrune: boolean; platforms?: string[] }): Promise<api.ImageDeleteResponseItem[]>
   prune(filters: Filters): Promise<{ ImagesDeleted: api.ImageDeleteResponseItem[]; SpaceReclaimed: number }>
+  search(term: string, options: { limit?: number; filters: Filters; auth?: api.AuthConfig; signal: AbortSignal }): Promise<api.ImageSearchResponseItem[]>
+  /** What a registry has by that name, without pulling it. */
+  distribution(ref: string, options: { auth?: api.AuthConfig; signal: AbortSignal }): Promise<api.DistributionInspect>
 }
 
 export interface NetworkBackend {
@@ -136,4 +177,3 @@ export interface VolumeBackend {
   remove(name: string, options: { force: boolean }): Promise<void>
   prune(filters: Filters): Promise<{ VolumesDeleted: string[]; SpaceReclaimed: number }>
 }
-

@@ -40,13 +40,18 @@ export function noContent(call: Call): void {
   call.response.writeHead(204).end()
 }
 
+/** The body as it comes, no faster than it is read. Throws when the client goes before its end. */
+export function bodyBytes({ request }: Pick<Call, 'request'>): AsyncIterable<Uint8Array> {
+  // Leaving the iteration must not destroy the connection: the answer goes over it.
+  return request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
+}
+
 /** The whole body as text. */
 export async function readText(request: IncomingMessage, limit = maxJson): Promise<string> {
   if (Number(request.headers['content-length'] ?? 0) > limit) throw new BodyTooLargeError()
-  const chunks: Buffer[] = []
+  const chunks: Uint8Array[] = []
   let size = 0
-  // Leaving the loop must not destroy the connection: the refusal goes over it.
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of bodyBytes({ request })) {
     size += chunk.length
     if (size > limit) throw new BodyTooLargeError()
     chunks.push(chunk)

@@ -6,7 +6,8 @@
  * await using server = new ApiServer({ backend: memoryBackend() })
  */
 import { apiVersion, minApiVersion } from '@berth/api-types'
-import type { Backend, SystemBackend } from './backend.ts'
+import { BerthError } from '@berth/core'
+import type { Backend, DiskUsageType, SystemBackend } from './backend.ts'
 import { MemoryContainers, MemoryExecs } from './memory/containers.ts'
 import { MemoryEvents } from './memory/events.ts'
 import { MemoryImages } from './memory/images.ts'
@@ -17,7 +18,7 @@ import { MemoryVolumes } from './memory/volumes.ts'
 export function memoryBackend(): Backend {
   const events = new MemoryEvents()
   const images = new MemoryImages('busybox')
-  const containers = new MemoryContainers(events, (ref) => images.has(ref))
+  const containers = new MemoryContainers(events, images)
   const volumes = new MemoryVolumes()
   const everything = { all: true, size: false, filters: new Map() }
   const system: SystemBackend = {
@@ -26,9 +27,21 @@ export function memoryBackend(): Backend {
       const all = await containers.list(everything)
       return { ID: 'memory', Name: 'memory', ServerVersion: '0.1.0', Containers: all.length, ContainersRunning: all.filter(({ State }) => State === 'running').length, Driver: 'memory', MemTotal: 1 << 30, NCPU: 2 }
     },
-    diskUsage: async () => ({ LayersSize: 0, Images: await images.list(), Containers: await containers.list(everything), Volumes: (await volumes.list()).Volumes ?? [], BuildCache: [] }),
+    diskUsage: async ({ types }) => {
+      const wants = (type: DiskUsageType): boolean => types.length === 0 || types.includes(type)
+      return {
+        LayersSize: 0,
+        ...(wants('image') ? { Images: await images.list() } : {}),
+        ...(wants('container') ? { Containers: await containers.list(everything) } : {}),
+        ...(wants('volume') ? { Volumes: (await volumes.list()).Volumes ?? [] } : {}),
+        ...(wants('build-cache') ? { BuildCache: [] } : {}),
+      }
+    },
     events: (options) => events.listen(options),
-    auth: async () => ({ Status: 'Login Succeeded', IdentityToken: '' }),
+    auth: async ({ username, password }) => {
+      if (password === 'wrong') throw new BerthError('unauthenticated', 'CREDENTIALS_REFUSED', 'login attempt to https://registry.test/v2/ failed with status: 401 Unauthorized')
+      return { Status: 'Login Succeeded', IdentityToken: username === 'token' ? 'identity' : '' }
+    },
   }
   return { system, containers, execs: new MemoryExecs(containers), images, networks: new MemoryNetworks(), volumes }
 }

@@ -46,6 +46,17 @@ export class Query {
     return BigInt(parsed) * 1_000_000n
   }
 
+  /** As `os/architecture[/variant]`. Clients send the JSON of an OCI platform, or that text. */
+  platform(name: string): string | undefined {
+    return this.platforms(name)?.[0]
+  }
+
+  /** As {@link platform}, each time that the parameter stands there. */
+  platforms(name: string): string[] | undefined {
+    const values = this.all(name).filter((value) => value !== '')
+    return values.length > 0 ? values.map((value) => (value.startsWith('{') ? platformOf(value) : value)) : undefined
+  }
+
   /** A terminal's size from `h` and `w`. */
   size(): { width: number; height: number } {
     return { width: this.integer('w') ?? 0, height: this.integer('h') ?? 0 }
@@ -71,4 +82,18 @@ export class Query {
       }),
     )
   }
+}
+
+function platformOf(text: string): string {
+  const invalid = (what: string): BerthError => new BerthError('invalid-argument', 'PLATFORM_INVALID', `failed to parse platform: ${what}`)
+  let platform: { os?: unknown; architecture?: unknown; variant?: unknown }
+  try {
+    platform = JSON.parse(text) as typeof platform
+  } catch {
+    throw invalid('invalid JSON')
+  }
+  const { os, architecture, variant = '' } = platform
+  if (typeof os !== 'string' || typeof architecture !== 'string' || typeof variant !== 'string') throw invalid('both OS and Architecture must be provided')
+  if (os === '' || architecture === '') throw invalid('both OS and Architecture must be provided')
+  return [os, architecture, variant].filter(Boolean).join('/')
 }

@@ -12,11 +12,14 @@ import { statusOf } from './http-status.ts'
 import { createServer, ServerResponse as Response } from './node-http.ts'
 import { Query } from './query.ts'
 import { createRouter } from './router.ts'
+import { containerFileRoutes } from './routes/container-files.ts'
 import { containerStreamRoutes } from './routes/container-streams.ts'
 import { containerRoutes } from './routes/containers.ts'
 import { execRoutes } from './routes/execs.ts'
+import { imageArchiveRoutes } from './routes/image-archives.ts'
 import { imageRoutes } from './routes/images.ts'
 import { networkRoutes } from './routes/networks.ts'
+import { registryRoutes } from './routes/registries.ts'
 import { systemRoutes } from './routes/system.ts'
 import { unsupported } from './routes/unsupported.ts'
 import { volumeRoutes } from './routes/volumes.ts'
@@ -49,9 +52,12 @@ export class ApiServer implements AsyncDisposable {
       ...(['GET', 'HEAD'] as const).map((method): Route => ({ method, path: '/_ping', handler: ping })),
       ...systemRoutes(backend.system),
       ...containerRoutes(backend.containers),
+      ...containerFileRoutes(backend.containers),
       ...containerStreamRoutes(backend.containers, headers),
       ...execRoutes(backend.execs, headers),
       ...imageRoutes(backend.images),
+      ...imageArchiveRoutes(backend.images),
+      ...registryRoutes(backend.images),
       ...networkRoutes(backend.networks),
       ...volumeRoutes(backend.volumes),
     ]

@@ -81,9 +81,35 @@ export async function progressLines(call: Call, values: AsyncIterable<unknown>):
   call.response.end()
 }
 
-/** Answers with bytes as they come. */
-export async function bytes(call: Call, type: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  call.response.writeHead(200, { 'Content-Type': type })
-  for await (const chunk of chunks) await write(call, chunk)
+/** Small pieces leave together in writes of about this many bytes. */
+const writeSize = 64 << 10
+
+/**
+ * Answers with bytes as they come. What fails before the first is an error of its own; what fails later breaks the connection, so that nobody takes a
+ * part for the whole.
+ */
+export async function bytes(call: Call, headers: Record<string, string>, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const iterator = gathered(chunks)[Symbol.asyncIterator]()
+  try {
+    let next = await iterator.next()
+    call.response.writeHead(200, headers)
+    for (; !next.done; next = await iterator.next()) await write(call, next.value)
+  } finally {
+    await iterator.return?.(undefined)
+  }
   call.response.end()
+}
+
+async function* gathered(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let parts: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of chunks) {
+    parts.push(chunk)
+    size += chunk.length
+    if (size < writeSize) continue
+    yield parts.length === 1 ? chunk : Buffer.concat(parts, size)
+    parts = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(parts, size)
 }

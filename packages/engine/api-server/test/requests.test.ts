@@ -46,10 +46,8 @@ describe('routing', () => {
   })
 
   it.each([
-    ['GET', '/containers/abc/changes', 501],
     ['POST', '/build', 501],
-    ['GET', '/images/search?term=x', 501],
-    ['POST', '/commit', 501],
+    ['GET', '/configs', 503],
     ['GET', '/services', 503],
     ['POST', '/swarm/join', 503],
   ])('says of %s %s that it is not there: %i', async (method, path, status) => {

@@ -1,7 +1,9 @@
 import type { ContainerCreateRequest, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary } from '@berth/api-types'
 import { BerthError, newId, shortId } from '@berth/core'
-import type { Attachment, AttachOptions, ContainerBackend, ExecBackend, LogsOptions } from '../backend.ts'
+import type { Attachment, AttachOptions, CommitOptions, ContainerBackend, ExecBackend, LogsOptions, PathStat } from '../backend.ts'
 import type { MemoryEvents } from './events.ts'
+import { MemoryFiles } from './files.ts'
+import type { MemoryImages } from './images.ts'
 import { MemoryProcess, programs } from './process.ts'
 
 const signals: Record<string, number> = { HUP: 1, INT: 2, QUIT: 3, KILL: 9, USR1: 10, TERM: 15, WINCH: 28 }
@@ -20,6 +22,7 @@ class MemoryContainer {
   process: MemoryProcess
   state: 'created' | 'running' | 'paused' | 'exited' = 'created'
   exitCode = 0
+  readonly files = new MemoryFiles(this.id)
   readonly removed = Promise.withResolvers<void>()
 
   constructor(name: string, request: ContainerCreateRequest) {
@@ -41,11 +44,11 @@ class MemoryContainer {
 export class MemoryContainers implements ContainerBackend {
   readonly #containers = new Map<string, MemoryContainer>()
   readonly #events: MemoryEvents
-  readonly #hasImage: (ref: string) => boolean
+  readonly #images: MemoryImages
 
-  constructor(events: MemoryEvents, hasImage: (ref: string) => boolean) {
+  constructor(events: MemoryEvents, images: MemoryImages) {
     this.#events = events
-    this.#hasImage = hasImage
+    this.#images = images
   }
 
   get(ref: string): MemoryContainer {
@@ -56,7 +59,7 @@ export class MemoryContainers implements ContainerBackend {
 
   async create(name: string | undefined, request: ContainerCreateRequest): Promise<{ Id: string; Warnings: string[] }> {
     const image = request.Image ?? ''
-    if (!this.#hasImage(image)) throw new BerthError('not-found', 'IMAGE_NOT_FOUND', `No such image: ${image.includes(':') ? image : `${image}:latest`}`)
+    if (!this.#images.has(image)) throw new BerthError('not-found', 'IMAGE_NOT_FOUND', `No such image: ${image.includes(':') ? image : `${image}:latest`}`)
     const wanted = name ?? `name_${this.#containers.size}`
     for (const { id, name: taken } of this.#containers.values()) {
       if (taken === wanted) throw new BerthError('conflict', 'NAME_TAKEN', `Conflict. The container name "/${wanted}" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`)
@@ -230,6 +233,34 @@ export class MemoryContainers implements ContainerBackend {
     return (async function* () {
       yield Buffer.from(`tar of ${name}`)
     })()
+  }
+
+  async changes(ref: string): ReturnType<ContainerBackend['changes']> {
+    return this.get(ref).files.changed.map((Path) => ({ Path, Kind: 0 }))
+  }
+
+  async statPath(ref: string, path: string): Promise<PathStat> {
+    return this.get(ref).files.stat(path)
+  }
+
+  async readArchive(ref: string, path: string): ReturnType<ContainerBackend['readArchive']> {
+    const { files } = this.get(ref)
+    const archive = files.read(path)
+    return {
+      stat: files.stat(path),
+      archive: (async function* () {
+        yield archive
+      })(),
+    }
+  }
+
+  async writeArchive(ref: string, path: string, source: AsyncIterable<Uint8Array>): Promise<void> {
+    await this.get(ref).files.write(path, source)
+  }
+
+  async commit(ref: string, { repo, tag = 'latest' }: CommitOptions): Promise<{ Id: string }> {
+    this.get(ref)
+    return { Id: this.#images.add(repo === undefined ? newId() : `${repo}:${tag}`) }
   }
 
   #remove(container: MemoryContainer): void {

@@ -1,4 +1,4 @@
-import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '@berth/api-types'
+import type { DistributionInspect, ImageDeleteResponseItem, ImageInspect, ImageSearchResponseItem, ImageSummary } from '@berth/api-types'
 import { BerthError, newId } from '@berth/core'
 import type { ImageBackend, ProgressMessage } from '../backend.ts'
 
@@ -9,7 +9,7 @@ export class MemoryImages implements ImageBackend {
   readonly #images = new Map<string, { id: string; size: number }>()
 
   constructor(...names: string[]) {
-    for (const name of names) this.#add(name)
+    for (const name of names) this.add(name)
   }
 
   has(ref: string): boolean {
@@ -48,7 +48,7 @@ export class MemoryImages implements ImageBackend {
     yield { status: 'Downloading', id: 'aaaaaaaaaaaa', progressDetail: { current: 512, total: 1024 } }
     if (image === 'registry.test/broken') throw new BerthError('data-loss', 'DIGEST_MISMATCH', 'the registry sent other content than its digest says')
     yield { status: 'Pull complete', id: 'aaaaaaaaaaaa' }
-    this.#add(name)
+    this.add(name)
     yield { status: `Status: Downloaded newer image for ${name}` }
   }
 
@@ -61,8 +61,42 @@ export class MemoryImages implements ImageBackend {
   async *import({ source, repo, tag = 'latest' }: { source: AsyncIterable<Uint8Array>; repo?: string; tag?: string }): AsyncIterable<ProgressMessage> {
     let size = 0
     for await (const chunk of source) size += chunk.length
-    const id = this.#add(repo ? `${repo}:${tag}` : newId(), size)
+    const id = this.add(repo ? `${repo}:${tag}` : newId(), size)
     yield { status: id }
+  }
+
+  /** Not a tar: the names and sizes as JSON, which {@link load} takes. */
+  async save(refs: string[]): Promise<AsyncIterable<Uint8Array>> {
+    const saved = refs.map((ref) => ({ name: named(ref), size: this.#get(ref).size }))
+    return (async function* () {
+      yield Buffer.from(JSON.stringify(saved))
+    })()
+  }
+
+  async *load(source: AsyncIterable<Uint8Array>): AsyncIterable<ProgressMessage> {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of source) chunks.push(chunk)
+    let images: { name: string; size: number }[]
+    try {
+      images = JSON.parse(Buffer.concat(chunks).toString()) as typeof images
+    } catch {
+      throw new BerthError('invalid-argument', 'ARCHIVE_INVALID', 'the archive is not one of images')
+    }
+    for (const { name, size } of images) {
+      this.add(name, size)
+      yield { stream: `Loaded image: ${name}\n` }
+    }
+  }
+
+  /** Finds among the images that are here. */
+  async search(term: string): Promise<ImageSearchResponseItem[]> {
+    const names = [...this.#images.keys()].map((name) => name.replace(/:[^:]*$/, '')).filter((name) => name.includes(term))
+    return names.map((name) => ({ name, description: `all about ${name}`, star_count: 3, is_official: !name.includes('/'), is_automated: false }))
+  }
+
+  async distribution(ref: string): Promise<DistributionInspect> {
+    const { id, size } = this.#get(ref)
+    return { Descriptor: { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: id, size }, Platforms: [{ os: 'linux', architecture: 'amd64' }] }
   }
 
   async tag(ref: string, { repo, tag = 'latest' }: { repo: string; tag?: string }): Promise<void> {
@@ -79,7 +113,7 @@ export class MemoryImages implements ImageBackend {
     return { ImagesDeleted: [], SpaceReclaimed: 0 }
   }
 
-  #add(name: string, size = 1024): string {
+  add(name: string, size = 1024): string {
     const id = `sha256:${newId()}`
     this.#images.set(named(name), { id, size })
     return id

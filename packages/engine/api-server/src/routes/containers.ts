@@ -79,6 +79,7 @@ export function containerRoutes(containers: ContainerBackend): Route[] {
       path: '/containers/{id}/stats',
       handler: (call) => progressLines(call, containers.stats(idOf(call), { stream: call.query.flag('stream', true), oneShot: call.query.flag('one-shot'), signal: call.signal })),
     },
-    { method: 'GET', path: '/containers/{id}/export', handler: async (call) => bytes(call, 'application/x-tar', await containers.export(idOf(call), { signal: call.signal })) },
+    { method: 'GET', path: '/containers/{id}/export', handler: async (call) => bytes(call, { 'Content-Type': 'application/x-tar' }, await containers.export(idOf(call), { signal: call.signal })) },
+    { method: 'GET', path: '/containers/{id}/changes', handler: async (call) => json(call, 200, await containers.changes(idOf(call), { signal: call.signal })) },
   ]
 }

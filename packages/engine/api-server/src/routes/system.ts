@@ -1,13 +1,21 @@
-import type { EngineEvent } from '@berth/core'
-import type { SystemBackend } from '../backend.ts'
+import { BerthError, type EngineEvent } from '@berth/core'
+import type { DiskUsageType, SystemBackend } from '../backend.ts'
 import { body, json, type Route } from '../call.ts'
 import { jsonLines } from '../streams.ts'
+
+const diskUsageTypes: readonly DiskUsageType[] = ['container', 'image', 'volume', 'build-cache']
+
+function diskUsageType(text: string): DiskUsageType {
+  const type = diskUsageTypes.find((known) => known === text)
+  if (!type) throw new BerthError('invalid-argument', 'TYPE_INVALID', `unknown object type: ${text}`)
+  return type
+}
 
 export function systemRoutes(system: SystemBackend): Route[] {
   return [
     { method: 'GET', path: '/version', handler: async (call) => json(call, 200, await system.version()) },
     { method: 'GET', path: '/info', handler: async (call) => json(call, 200, await system.info()) },
-    { method: 'GET', path: '/system/df', handler: async (call) => json(call, 200, await system.diskUsage()) },
+    { method: 'GET', path: '/system/df', handler: async (call) => json(call, 200, await system.diskUsage({ types: call.query.all('type').filter((type) => type !== '').map(diskUsageType) })) },
     { method: 'POST', path: '/auth', handler: async (call) => json(call, 200, await system.auth(await body(call, 'AuthConfig'))) },
     {
       method: 'GET',
