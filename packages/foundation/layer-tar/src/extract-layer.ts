@@ -4,6 +4,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  ftruncateSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -19,7 +20,7 @@ import { BerthError, isErrno, messageOf } from '@berth/core'
 import { mknod, setTimes, setXattr } from '@berth/linux'
 import { corrupt, type TarEntry } from './tar-header.ts'
 import type { TarHandler } from './tar-reader.ts'
-import { isKeptXattr, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
+import { isAufsMetadata, isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
 
 export interface ExtractOptions {
   /**
@@ -29,6 +30,15 @@ export interface ExtractOptions {
   whiteouts: 'overlay' | 'plain' | 'none'
   /** Entries above this number are refused with `resource-exhausted`. */
   maxEntries?: number | undefined
+  /**
+   * The directory to unpack into: an absolute path (byte string) in the root of the thread, which is there already; the root itself by default. Links in it
+   * are followed inside of the root. It keeps its own owner, mode and times, also if the archive describes it as `./`. Hard links are named from it.
+   */
+  into?: string | undefined
+  /** Owns all that is made, whatever the archive says. */
+  owner?: { uid: number; gid: number } | undefined
+  /** Whether it is refused (`invalid-argument`, `CANNOT_OVERWRITE`) that something else takes the place of a directory, or a directory that of something else. */
+  noOverwriteDirNonDir?: boolean | undefined
 }
 
 export interface ExtractResult {
@@ -37,22 +47,36 @@ export interface ExtractResult {
   impliedDirectories: string[]
 }
 
+/** A file whose content is being written. */
+interface OpenFile {
+  entry: TarEntry
+  path: string
+  fd: number
+  /** Where the next byte belongs. */
+  position: number
+  /** Where the descriptor stands, which is elsewhere once there was a hole: writes say their position from then on. */
+  offset: number
+}
+
 /**
  * Makes the files of a layer in the root directory of the calling thread. Every call is synchronous, so that the caller can confine
  * each to a root ({@link applyLayer} does); nothing here checks where a link leads, because the kernel does.
  */
 export class LayerExtractor implements TarHandler {
   readonly #options: ExtractOptions
+  /** What goes before a name: the path of the directory to unpack into, without a slash at its end. */
+  readonly #base: string
   /** Directories' times are set last, since making what lies in them changes them. */
   readonly #directoryTimes = new Map<string, bigint>()
   /** What this layer made; only whiteouts in a plain root need to know. */
   readonly #unpacked = new Set<string>()
   readonly #implied = new Set<string>()
   #entries = 0
-  #open: { entry: TarEntry; path: string; fd: number } | undefined
+  #open: OpenFile | undefined
 
   constructor(options: ExtractOptions) {
     this.#options = options
+    this.#base = (options.into ?? '').replace(/\/+$/, '')
   }
 
   entry(entry: TarEntry): void {
@@ -67,23 +91,37 @@ export class LayerExtractor implements TarHandler {
   }
 
   data(bytes: Buffer): void {
-    if (!this.#open) return
+    const file = this.#open
+    if (!file) return
     try {
-      for (let written = 0; written < bytes.length; ) written += writeSync(this.#open.fd, bytes, written)
+      for (let done = 0; done < bytes.length; ) {
+        const inSequence = file.position === file.offset
+        const count = writeSync(file.fd, bytes, done, bytes.length - done, inSequence ? null : file.position)
+        done += count
+        file.position += count
+        if (inSequence) file.offset += count
+      }
     } catch (error) {
-      throw failure(error, this.#open.entry.name)
+      throw failure(error, file.entry.name)
     }
   }
 
+  hole(length: number): void {
+    if (this.#open) this.#open.position += length
+  }
+
   end(): void {
-    if (!this.#open) return
-    const { entry, path, fd } = this.#open
+    const file = this.#open
+    if (!file) return
+    const { entry, path, fd } = file
+    const { uid, gid } = this.#ownerOf(entry)
     try {
-      fchownSync(fd, entry.uid, entry.gid)
+      if (file.position !== file.offset) ftruncateSync(fd, entry.size)
+      fchownSync(fd, uid, gid)
       // After chown, which clears setuid bits and capabilities.
       fchmodSync(fd, entry.mode)
       this.#setXattrs(path, entry)
-      setTimes(bytes(path), entry.mtime, entry.mtime)
+      this.#setTimes(path, entry)
     } catch (error) {
       throw failure(error, entry.name)
     } finally {
@@ -93,7 +131,14 @@ export class LayerExtractor implements TarHandler {
 
   /** Sets what must be set last. */
   finish(): ExtractResult {
-    for (const [path, mtime] of this.#directoryTimes) setTimes(bytes(path), mtime, mtime)
+    for (const [path, mtime] of this.#directoryTimes) {
+      try {
+        setTimes(bytes(path), mtime, mtime)
+      } catch (error) {
+        // Its place may be another's since, by a link on the way.
+        if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw failure(error, path)
+      }
+    }
     return { entries: this.#entries, impliedDirectories: [...this.#implied] }
   }
 
@@ -104,85 +149,119 @@ export class LayerExtractor implements TarHandler {
   }
 
   #make(entry: TarEntry): void {
-    const components = componentsOf(entry.name)
-    const base = components.at(-1)
-    if (base === undefined) {
-      // The root itself is there already.
-      if (entry.type !== 'directory') throw refused(entry.name, 'it would replace the root')
-      return this.#describeDirectory('/', entry)
+    const name = resolveName(entry.name)
+    if (name === '') return this.#makeRoot(entry)
+    if (this.#options.whiteouts !== 'none' && name.includes(whiteoutPrefix)) {
+      if (isAufsMetadata(name)) return
+      const slash = name.lastIndexOf('/')
+      if (slash > 0 && name.slice(0, slash).split('/').some(isWhiteout)) throw refused(entry.name, 'it lies in a whiteout')
+      const base = name.slice(slash + 1)
+      if (isWhiteout(base)) return this.#whiteout(name.slice(0, Math.max(slash, 0)), base, entry)
     }
-    const directory = pathOf(components.slice(0, -1))
-    if (this.#options.whiteouts !== 'none' && base.startsWith(whiteoutPrefix)) return this.#whiteout(directory, base, entry)
-    this.#create(entry, pathOf(components), directory)
+    this.#create(entry, name)
   }
 
-  #create(entry: TarEntry, path: string, directory: string): void {
+  /** The root is there already. */
+  #makeRoot(entry: TarEntry): void {
+    if (entry.type !== 'directory') throw refused(entry.name, 'it would replace the root')
+    if (this.#base === '' && this.#options.into === undefined) this.#describeDirectory('/', entry)
+  }
+
+  #create(entry: TarEntry, name: string): void {
+    const path = `${this.#base}/${name}`
     if (this.#options.whiteouts === 'plain') this.#unpacked.add(path)
     switch (entry.type) {
       case 'directory':
-        this.#inParent(directory, () => this.#makeDirectory(path))
+        this.#inParent(name, () => this.#makeDirectory(path))
         this.#describeDirectory(path, entry)
         break
       case 'file': {
         const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-        const fd = this.#replacing(directory, path, () => openSync(bytes(path), flags, 0o600))
-        this.#open = { entry, path, fd }
+        const fd = this.#replacing(name, path, () => openSync(bytes(path), flags, 0o600))
+        this.#open = { entry, path, fd, position: 0, offset: 0 }
         break
       }
-      case 'hardlink': {
-        const target = pathOf(componentsOf(entry.linkname))
-        if (target === path) break
-        if (!isThere(target)) throw corrupt(`${show(entry.name)} is a hard link to ${show(entry.linkname)}, which is not there`)
-        // The link shares its target's attributes; those in its own entry are the same or lie.
-        this.#replacing(directory, path, () => linkSync(bytes(target), bytes(path)))
+      case 'hardlink':
+        this.#link(entry, name, path)
         break
-      }
       case 'symlink':
-        this.#replacing(directory, path, () => symlinkSync(bytes(entry.linkname), bytes(path)))
-        lchownSync(bytes(path), entry.uid, entry.gid)
-        setTimes(bytes(path), entry.mtime, entry.mtime)
+        this.#replacing(name, path, () => symlinkSync(bytes(entry.linkname), bytes(path)))
+        this.#describe(path, entry)
         break
       default: {
         const kind = entry.type === 'fifo' ? constants.S_IFIFO : entry.type === 'block-device' ? constants.S_IFBLK : constants.S_IFCHR
         const device = entry.type === 'fifo' ? undefined : { major: entry.devmajor, minor: entry.devminor }
-        this.#replacing(directory, path, () => mknod(bytes(path), kind | 0o600, device))
-        lchownSync(bytes(path), entry.uid, entry.gid)
-        chmodSync(bytes(path), entry.mode)
-        setTimes(bytes(path), entry.mtime, entry.mtime)
+        this.#replacing(name, path, () => mknod(bytes(path), kind | 0o600, device))
+        this.#describe(path, entry)
       }
     }
   }
 
+  #link(entry: TarEntry, name: string, path: string): void {
+    const target = `${this.#base}/${resolveName(entry.linkname)}`
+    if (target === path) return
+    const there = isThere(target)
+    if (!there || isWhiteoutDevice(there)) throw corrupt(`${show(entry.name)} is a hard link to ${show(entry.linkname)}, which is not there`)
+    if (there.isDirectory()) throw refused(entry.name, 'it is a hard link to a directory')
+    // The link shares its target's attributes; those in its own entry are the same or lie.
+    this.#replacing(name, path, () => linkSync(bytes(target), bytes(path)))
+  }
+
   #describeDirectory(path: string, entry: TarEntry): void {
-    lchownSync(bytes(path), entry.uid, entry.gid)
+    const { uid, gid } = this.#ownerOf(entry)
+    lchownSync(bytes(path), uid, gid)
     chmodSync(bytes(path), entry.mode)
     this.#setXattrs(path, entry)
     this.#directoryTimes.set(path, entry.mtime)
     this.#implied.delete(path)
   }
 
-  #setXattrs(path: string, entry: TarEntry): void {
-    for (const [name, value] of entry.xattrs) if (isKeptXattr(name)) setXattr(bytes(path), name, value)
+  /** Gives a link or a device what belongs to it. */
+  #describe(path: string, entry: TarEntry): void {
+    const { uid, gid } = this.#ownerOf(entry)
+    lchownSync(bytes(path), uid, gid)
+    if (entry.type !== 'symlink') chmodSync(bytes(path), entry.mode)
+    this.#setXattrs(path, entry)
+    this.#setTimes(path, entry)
   }
 
-  #whiteout(directory: string, base: string, entry: TarEntry): void {
-    if (base === opaqueMarker) return this.#makeOpaque(directory)
-    // Other names of this form were aufs's own bookkeeping.
-    if (base.startsWith(`${whiteoutPrefix}${whiteoutPrefix}`)) return
+  #ownerOf(entry: TarEntry): { uid: number; gid: number } {
+    return this.#options.owner ?? entry
+  }
+
+  #setXattrs(path: string, entry: TarEntry): void {
+    for (const [name, value] of entry.xattrs) {
+      if (!isKeptXattr(name)) continue
+      try {
+        setXattr(bytes(path), name, value)
+      } catch (error) {
+        // As containerd does: a file system that has no such attributes goes without. The kernel has user.* on files and directories only.
+        if (!isErrno(error, 'ENOTSUP', 'EOPNOTSUPP') && !(isErrno(error, 'EPERM') && entry.type !== 'file' && entry.type !== 'directory')) throw error
+      }
+    }
+  }
+
+  #setTimes(path: string, { atime, mtime }: TarEntry): void {
+    setTimes(bytes(path), atime ?? mtime, mtime)
+  }
+
+  #whiteout(parent: string, base: string, entry: TarEntry): void {
+    const directory = parent === '' ? this.#base : `${this.#base}/${parent}`
+    if (base === opaqueMarker) return this.#makeOpaque(directory, `${parent}/${base}`)
     const name = base.slice(whiteoutPrefix.length)
     if (name === '' || name === '.' || name === '..') throw refused(entry.name, 'it is a whiteout of no name')
-    const path = `${directory === '/' ? '' : directory}/${name}`
+    const path = `${directory}/${name}`
     if (this.#options.whiteouts === 'plain') return this.#removeLower(path)
     const there = isThere(path)
     // A whiteout hides what is below. What this layer itself made at that name stays; a directory must no longer show what is under it.
     if (there?.isDirectory()) setXattr(bytes(path), opaqueXattr, Buffer.from('y'))
-    else if (!there) this.#inParent(directory, () => mknod(bytes(path), constants.S_IFCHR, { major: 0, minor: 0 }))
+    else if (!there) this.#inParent(parent === '' ? base : `${parent}/${base}`, () => mknod(bytes(path), constants.S_IFCHR, { major: 0, minor: 0 }))
   }
 
-  #makeOpaque(directory: string): void {
+  #makeOpaque(directory: string, marker: string): void {
     if (this.#options.whiteouts === 'overlay') {
-      if (!isThere(directory)) this.#makeParents(directory)
-      setXattr(bytes(directory), opaqueXattr, Buffer.from('y'))
+      // The dot leads through a link, which is one of this layer.
+      this.#inParent(marker, () => setXattr(bytes(`${directory}/.`), opaqueXattr, Buffer.from('y')))
     } else if (isThere(directory)?.isDirectory()) {
       for (const child of childrenOf(directory)) this.#removeLower(child)
     }
@@ -192,19 +271,19 @@ export class LayerExtractor implements TarHandler {
   #removeLower(path: string): void {
     const there = isThere(path)
     if (!there) return
-    if (!this.#unpacked.has(path)) removeTree(path)
+    if (!this.#unpacked.has(path)) this.#remove(path)
     else if (there.isDirectory()) for (const child of childrenOf(path)) this.#removeLower(child)
   }
 
   /** Makes a node at a name that may be taken: whatever is there gives way. */
-  #replacing<T>(directory: string, path: string, make: () => T): T {
-    return this.#inParent(directory, () => {
+  #replacing<T>(name: string, path: string, make: () => T): T {
+    return this.#inParent(name, () => {
       try {
         return make()
       } catch (error) {
         if (!isErrno(error, 'EEXIST')) throw error
-        removeTree(path)
-        this.#directoryTimes.delete(path)
+        if (this.#options.noOverwriteDirNonDir && isThere(path)?.isDirectory()) throw this.#cannotOverwrite('directory', path, 'non-directory')
+        this.#remove(path)
         return make()
       }
     })
@@ -217,55 +296,72 @@ export class LayerExtractor implements TarHandler {
       if (!isErrno(error, 'EEXIST')) throw error
       const there = lstatSync(bytes(path))
       if (there.isDirectory()) return
-      removeTree(path)
+      if (this.#options.noOverwriteDirNonDir) throw this.#cannotOverwrite('non-directory', path, 'directory')
+      this.#remove(path)
       mkdirSync(bytes(path), 0o755)
       if (this.#options.whiteouts === 'overlay' && isWhiteoutDevice(there)) setXattr(bytes(path), opaqueXattr, Buffer.from('y'))
     }
   }
 
-  /** Does `work` in a directory, which is made if it is not there. */
-  #inParent<T>(directory: string, work: () => T): T {
+  /** In Docker's words, which name the directory that is unpacked into last. */
+  #cannotOverwrite(what: string, path: string, by: string): BerthError {
+    return new BerthError('invalid-argument', 'CANNOT_OVERWRITE', `cannot overwrite ${what} ${show(path)} with ${by} ${show(this.#base === '' ? '/' : this.#base)}`)
+  }
+
+  /** Does `work` on a name, whose directory is made if it is not there. */
+  #inParent<T>(name: string, work: () => T): T {
     try {
       return work()
     } catch (error) {
       if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error
-      this.#makeParents(directory)
+      this.#makeParents(name)
       return work()
     }
   }
 
-  #makeParents(directory: string): void {
-    const components = componentsOf(directory)
-    for (let length = 1; length <= components.length; length++) {
-      const path = pathOf(components.slice(0, length))
+  #makeParents(name: string): void {
+    for (let slash = name.indexOf('/', 1); slash > 0; slash = name.indexOf('/', slash + 1)) {
+      const path = `${this.#base}/${name.slice(0, slash)}`
       const there = isThere(path)
       if (there && !isWhiteoutDevice(there)) continue
       this.#makeDirectory(path)
+      lchownSync(bytes(path), 0, 0)
       chmodSync(bytes(path), 0o755)
       this.#implied.add(path)
       if (this.#options.whiteouts === 'plain') this.#unpacked.add(path)
     }
   }
+
+  /** Deletes whatever is at a path, with all in it, and forgets what was to be done there. */
+  #remove(path: string): void {
+    if (lstatSync(bytes(path)).isDirectory()) {
+      for (const child of childrenOf(path)) this.#remove(child)
+      rmdirSync(bytes(path))
+    } else unlinkSync(bytes(path))
+    this.#directoryTimes.delete(path)
+    this.#implied.delete(path)
+  }
 }
 
-/** The parts of a name, resolved as in a root directory. A name that climbs out of it says that its author meant harm. */
-function componentsOf(name: string): string[] {
-  const components: string[] = []
+/** A name that needs no resolving has neither an empty part nor one of dots. */
+const unresolved = /(?:^|\/)\.{0,2}(?:\/|$)/
+
+/** A name as seen from the root directory, without slashes at its ends: `usr/bin`, and empty for the root. One that climbs out says that its author meant harm. */
+function resolveName(name: string): string {
+  const trimmed = name.endsWith('/') ? name.slice(0, -1) : name
+  if (!unresolved.test(trimmed)) return trimmed
+  const parts: string[] = []
   for (const part of name.split('/')) {
     if (part === '' || part === '.') continue
-    if (part !== '..') components.push(part)
-    else if (components.pop() === undefined) throw refused(name, 'it lies outside of the layer')
+    if (part !== '..') parts.push(part)
+    else if (parts.pop() === undefined) throw refused(name, 'it lies outside of the layer')
   }
-  return components
-}
-
-function pathOf(components: string[]): string {
-  return `/${components.join('/')}`
+  return parts.join('/')
 }
 
 /** A path as fs takes it without changing a byte; see TarEntry on byte strings. */
 function bytes(path: string): Buffer {
-  return Buffer.from(path, 'latin1')
+  return Buffer.from(path === '' ? '/' : path, 'latin1')
 }
 
 function isThere(path: string) {
@@ -282,13 +378,8 @@ function isWhiteoutDevice(stats: { isCharacterDevice(): boolean; rdev: number })
 }
 
 function childrenOf(directory: string): string[] {
-  return readdirSync(bytes(directory), { encoding: 'buffer' }).map((name) => `${directory === '/' ? '' : directory}/${name.toString('latin1')}`)
-}
-
-function removeTree(path: string): void {
-  if (!lstatSync(bytes(path)).isDirectory()) return unlinkSync(bytes(path))
-  for (const child of childrenOf(path)) removeTree(child)
-  rmdirSync(bytes(path))
+  const prefix = directory === '/' ? '/' : `${directory}/`
+  return readdirSync(bytes(directory), { encoding: 'buffer' }).map((name) => `${prefix}${name.toString('latin1')}`)
 }
 
 function show(name: string): string {
@@ -302,8 +393,10 @@ function refused(name: string, why: string): BerthError {
 function failure(error: unknown, name: string): unknown {
   if (error instanceof BerthError) return error
   if (isErrno(error, 'ENOSPC', 'EDQUOT')) return new BerthError('resource-exhausted', 'NO_SPACE', `no space left on device while unpacking ${show(name)}`, { cause: error })
-  if (isErrno(error, 'ENAMETOOLONG', 'ELOOP', 'ENOTDIR', 'EISDIR', 'ENOENT', 'EINVAL')) {
-    return new BerthError('invalid-argument', 'LAYER_REFUSED', `the layer's entry ${show(name)} is refused: ${messageOf(error).slice(0, 100)}`, { cause: error })
+  const why = messageOf(error).slice(0, 100)
+  if (isErrno(error, 'EFBIG', 'EMLINK')) return new BerthError('resource-exhausted', 'LAYER_TOO_LARGE', `the layer's entry ${show(name)} is more than the file system takes: ${why}`, { cause: error })
+  if (isErrno(error, 'ENAMETOOLONG', 'ELOOP', 'ENOTDIR', 'EISDIR', 'ENOENT', 'EINVAL', 'E2BIG', 'ERANGE')) {
+    return new BerthError('invalid-argument', 'LAYER_REFUSED', `the layer's entry ${show(name)} is refused: ${why}`, { cause: error })
   }
-  return new BerthError('internal', 'LAYER_UNPACK', `unpacking ${show(name)} failed: ${messageOf(error).slice(0, 100)}`, { cause: error })
+  return new BerthError('internal', 'LAYER_UNPACK', `unpacking ${show(name)} failed: ${why}`, { cause: error })
 }

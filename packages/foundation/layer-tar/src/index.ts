@@ -7,9 +7,9 @@
  */
 export type { ApplyLayerOptions, ApplyLayerResult } from './apply-layer.ts'
 export type { TreeUsage } from './directory-tree.ts'
-export type { ExtractOptions } from './extract-layer.ts'
+export { type ExtractOptions, type ExtractResult, LayerExtractor } from './extract-layer.ts'
 export { LayerWorkers, type LayerWorkersOptions } from './layer-workers.ts'
-export type { PackOptions } from './pack-tree.ts'
+export { type PackOptions, packTree } from './pack-tree.ts'
 export { type TarEntry, type TarEntryType } from './tar-header.ts'
 export { type TarMember, tarOf } from './tar-of.ts'
 export { type TarHandler, TarReader } from './tar-reader.ts'

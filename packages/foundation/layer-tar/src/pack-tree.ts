@@ -1,5 +1,5 @@
 import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync, type BigIntStats } from 'node:fs'
-import { isErrno } from '@berth/core'
+import { BerthError, isErrno } from '@berth/core'
 import { getXattr, listXattrs } from '@berth/linux'
 import type { TarEntry, TarEntryType } from './tar-header.ts'
 import { contentPadding, encodeEntry, endOfArchive } from './tar-writer.ts'
@@ -8,33 +8,58 @@ import { isKeptXattr, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteo
 export interface PackOptions {
   /** `overlay`: the root is a layer of overlayfs, whose 0/0 devices and opaque directories become whiteouts. `none`: all is taken as it is. */
   whiteouts: 'overlay' | 'none'
+  /**
+   * What to pack: an absolute path (byte string) in the root of the thread, and all of that root by default. Links in its middle are followed inside of the
+   * root, its last part is not, nor is anything below.
+   */
+  path?: string | undefined
+  /**
+   * What `path` is called in the archive (byte string), with what lies in it below: `etc` makes `etc/` and `etc/passwd`, and `/` makes `/` and `/etc/`.
+   * Without it a directory has no entry of its own and what lies in it is named from there; of a file it is the last part of `path`.
+   */
+  name?: string | undefined
 }
 
 const batchSize = 256 * 1024
 
+/** A file to be packed: where it lies, without a slash at its end, and its name in the archive. Both are byte strings. */
+interface Place {
+  path: string
+  name: string
+}
+
 /**
- * The root directory of the calling thread as a tar, in batches of about 256 KiB, in an order that depends on nothing but the names.
- * Each step is synchronous, so that the caller can confine each to a root ({@link LayerWorkers.pack} does). Sockets are left out,
- * and so is what vanishes meanwhile; a file that changes its size is cut or filled with zeros.
+ * The root directory of the calling thread as a tar, or one path of it, in batches of about 256 KiB, in an order that depends on nothing but the names.
+ * Each step is synchronous, so that the caller can confine each to a root ({@link LayerWorkers.pack} does), and may run in a root of its own. Sockets are left
+ * out, and so is what vanishes meanwhile; a file that changes its size is cut or filled with zeros.
+ * @throws `not-found` if there is no `path`.
  */
-export function* packTree({ whiteouts }: PackOptions): Generator<Buffer, void, undefined> {
+export function* packTree({ whiteouts, path: start = '/', name: startName }: PackOptions): Generator<Buffer, void, undefined> {
   const batch = new Batch()
   const links = new Map<string, string>()
-  /** Directories still to be visited, the next one last: a stack and no recursion, because a tree may be deep. */
-  const names = childrenOf('').toReversed()
-  for (let name = names.pop(); name !== undefined; name = names.pop()) {
-    const found = describe(name, links, whiteouts)
+  /** What is still to be visited, the next one last: a stack and no recursion, because a tree may be deep. */
+  const places = startOf(start, startName)
+  for (let place = places.pop(); place !== undefined; place = places.pop()) {
+    const found = describe(place, links, whiteouts)
     if (found === undefined) continue
     batch.add(encodeEntry(found.entry))
-    if (found.entry.type === 'file' && found.entry.size > 0) yield* content(name, found.entry.size, batch)
+    if (found.entry.type === 'file' && found.entry.size > 0) yield* content(place.path, found.entry.size, batch)
     if (found.entry.type === 'directory') {
-      if (found.opaque) batch.add(encodeEntry({ ...found.entry, type: 'file', name: `${name}/${opaqueMarker}`, mode: 0, xattrs: new Map() }))
-      for (const child of childrenOf(name).toReversed()) names.push(child)
+      if (found.opaque) batch.add(encodeEntry({ ...found.entry, type: 'file', name: childName(place.name, opaqueMarker), mode: 0, xattrs: new Map() }))
+      for (const child of childrenOf(place).toReversed()) places.push(child)
     }
     if (batch.isFull) yield batch.take()
   }
   batch.add(endOfArchive())
   yield batch.take()
+}
+
+function startOf(start: string, name: string | undefined): Place[] {
+  const path = start.replace(/\/+$/, '')
+  const stats = unlessGone(() => lstatSync(bytes(path)))
+  if (!stats) throw new BerthError('not-found', 'PATH_NOT_FOUND', `${Buffer.from(start, 'latin1').toString()}: no such file or directory`)
+  if (name !== undefined) return [{ path, name: name === '/' ? '' : name }]
+  return stats.isDirectory() ? childrenOf({ path, name: undefined }).toReversed() : [{ path, name: path.slice(path.lastIndexOf('/') + 1) }]
 }
 
 class Batch {
@@ -58,8 +83,8 @@ class Batch {
   }
 }
 
-function describe(name: string, links: Map<string, string>, whiteouts: PackOptions['whiteouts']): { entry: TarEntry; opaque: boolean } | undefined {
-  const path = bytes(name)
+function describe({ path: where, name }: Place, links: Map<string, string>, whiteouts: PackOptions['whiteouts']): { entry: TarEntry; opaque: boolean } | undefined {
+  const path = bytes(where)
   const stats = unlessGone(() => lstatSync(path, { bigint: true }))
   const type = stats && typeOf(stats)
   if (!stats || !type) return undefined
@@ -99,9 +124,9 @@ function describe(name: string, links: Map<string, string>, whiteouts: PackOptio
   return { entry, opaque }
 }
 
-function* content(name: string, size: number, batch: Batch): Generator<Buffer, void, undefined> {
+function* content(path: string, size: number, batch: Batch): Generator<Buffer, void, undefined> {
   let left = size
-  const fd = unlessGone(() => openSync(bytes(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+  const fd = unlessGone(() => openSync(bytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
   try {
     while (left > 0 && fd !== undefined) {
       const buffer = Buffer.allocUnsafe(Math.min(left, batchSize))
@@ -121,14 +146,21 @@ function* content(name: string, size: number, batch: Batch): Generator<Buffer, v
   batch.add(contentPadding(size))
 }
 
-/** Names (byte strings, from the root) of what lies in a directory, in the order of their bytes. */
-function childrenOf(name: string): string[] {
-  const children = unlessGone(() => readdirSync(bytes(name), { encoding: 'buffer' })) ?? []
-  return children.toSorted((left, right) => Buffer.compare(left, right)).map((child) => `${name === '' ? '' : `${name}/`}${child.toString('latin1')}`)
+/** What lies in a directory, in the order of the names' bytes. */
+function childrenOf({ path, name }: { path: string; name: string | undefined }): Place[] {
+  const children = unlessGone(() => readdirSync(bytes(path), { encoding: 'buffer' })) ?? []
+  return children.toSorted((left, right) => Buffer.compare(left, right)).map((child) => {
+    const base = child.toString('latin1')
+    return { path: `${path}/${base}`, name: childName(name, base) }
+  })
 }
 
-function bytes(name: string): Buffer {
-  return Buffer.from(`/${name}`, 'latin1')
+function childName(directory: string | undefined, base: string): string {
+  return directory === undefined ? base : `${directory}/${base}`
+}
+
+function bytes(path: string): Buffer {
+  return Buffer.from(path === '' ? '/' : path, 'latin1')
 }
 
 function unlessGone<T>(read: () => T): T | undefined {

@@ -23,6 +23,8 @@ export interface TarEntry {
   linkname: string
   devmajor: number
   devminor: number
+  /** When it was last read, in nanoseconds since the epoch; `mtime` where the archive does not say. */
+  atime?: bigint | undefined
   /** Extended attributes, by name. */
   xattrs: Map<string, Buffer>
 }

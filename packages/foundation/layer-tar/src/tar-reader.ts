@@ -7,6 +7,8 @@ export interface TarHandler {
   entry(entry: TarEntry): void
   /** A piece of the content of the last entry; valid only during the call. */
   data(bytes: Buffer): void
+  /** So many zeros of a sparse file, which need not be written. A handler without this gets them as data. */
+  hole?(length: number): void
   end(): void
 }
 

@@ -7,6 +7,18 @@ export const opaqueMarker = '.wh..wh..opq'
 /** `y` on a directory of an overlayfs layer: nothing of the layers below shows through. */
 export const opaqueXattr = 'trusted.overlay.opaque'
 
+/** Whether the last part of a name says that another is gone. */
+export function isWhiteout(base: string): boolean {
+  return base.startsWith(whiteoutPrefix)
+}
+
+const metadataPart = /(?:^|\/)\.wh\.\.wh\./
+
+/** Whether a name is, or lies in, what aufs kept for itself (`.wh..wh.plnk`, `.wh..wh.aufs`), which Docker once packed into layers and ignores since. */
+export function isAufsMetadata(name: string): boolean {
+  return metadataPart.test(name) && !(name.endsWith(opaqueMarker) && !metadataPart.test(name.slice(0, -opaqueMarker.length)))
+}
+
 /** Whether an extended attribute belongs to a file, and not to the host's security modules or to overlayfs. */
 export function isKeptXattr(name: string): boolean {
   return name === 'security.capability' || (name.startsWith('user.') && !name.startsWith('user.overlay.'))
