@@ -4,6 +4,7 @@
  * @example
  * formatReference(withDefaultTag(parseReference('busybox'))) // docker.io/library/busybox:latest
  */
+export { attestedDigest, isAttestation } from './attestation.ts'
 export { chainId, chainIds } from './chain-id.ts'
 export { type DigestAlgorithm, digestOf, type ExpectedContent, isDigest, parseDigest, type ParsedDigest, verified } from './digest.ts'
 export type { Descriptor, Healthcheck, ImageConfig, ImageHistory, ImageIndex, ImageManifest, ImageRunConfig } from './image.ts'

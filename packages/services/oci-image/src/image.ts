@@ -5,7 +5,7 @@ export interface BlobReader {
   /** The blob's bytes, verified against the descriptor's digest and size. Throws `not-found`, `data-loss`. */
   blob(descriptor: Descriptor, options?: ReadOptions): AsyncIterable<Uint8Array>
   /** Whether the blob is there; images of other platforms and foreign layers often are not. */
-  has(descriptor: Descriptor, options?: { signal?: AbortSignal | undefined }): Promise<boolean>
+  has(descriptor: Descriptor, options?: ReadOptions): Promise<boolean>
 }
 
 export interface ReadOptions {
@@ -24,18 +24,19 @@ export interface ImageSource extends BlobReader, AsyncDisposable {
   roots(options?: ReadOptions): Promise<readonly Root[]>
 }
 
-/** An image of one platform: small, immutable, and read when it is asked. Everything it answers is verified. */
-export interface Image {
+/**
+ * An image of one platform: small, immutable, and read when it is asked. Everything it answers is verified.
+ * It is the reader of its own blobs, the manifest and the config as they are stored, byte for byte, so that a sink takes it as it is.
+ */
+export interface Image extends BlobReader {
   /** The manifest's. */
   readonly descriptor: Descriptor
   manifest(options?: ReadOptions): Promise<ImageManifest>
   config(options?: ReadOptions): Promise<ImageConfig>
   /** Digest of the config, which Docker calls the image's ID. */
   id(options?: ReadOptions): Promise<string>
-  /** Lowest first. */
+  /** Lowest first. Throws `invalid-argument` when manifest and config do not agree on how many there are. */
   layers(options?: ReadOptions): Promise<readonly Layer[]>
-  /** Of the manifest and config as they are stored, byte for byte, and of the layers. */
-  blob(descriptor: Descriptor, options?: ReadOptions): AsyncIterable<Uint8Array>
 }
 
 export interface Layer {
@@ -48,12 +49,12 @@ export interface Layer {
   uncompressed(options?: ReadOptions): AsyncIterable<Uint8Array>
 }
 
-/** Several manifests under one digest: a platform each, attestations beside them. */
-export interface Index {
+/** Several manifests under one digest: a platform each, attestations beside them. Like an image, the reader of its own blobs. */
+export interface Index extends BlobReader {
   readonly descriptor: Descriptor
   index(options?: ReadOptions): Promise<ImageIndex>
   /** The image that suits a platform best; the host's unless told otherwise. Throws `not-found`. */
   image(platform?: Platform, options?: ReadOptions): Promise<Image>
-  /** Each manifest of an image (not attestations) whose blob is there. */
+  /** Each manifest of an image (not attestations) whose blob is there, those of indexes within this one too. */
   images(options?: ReadOptions): Promise<readonly Image[]>
 }

@@ -1,0 +1,25 @@
+import { BerthError } from '@berth/core'
+import { type Descriptor, type ManifestOrIndex, maxDocumentSize, parseManifestOrIndex, verified } from '@berth/oci'
+import type { BlobReader, ReadOptions } from './image.ts'
+
+/**
+ * A manifest, an index or a config, whole and verified here once more, since its digest is what everything below is trusted by.
+ * @throws `invalid-argument` for one above the limit; `not-found`; `data-loss`.
+ */
+export async function readDocument(reader: Pick<BlobReader, 'blob'>, descriptor: Descriptor, options?: ReadOptions): Promise<Buffer> {
+  if (descriptor.size > maxDocumentSize) {
+    throw new BerthError('invalid-argument', 'DOCUMENT_TOO_LARGE', `${descriptor.digest}: a document of ${descriptor.size} bytes is above the limit of ${maxDocumentSize}`)
+  }
+  return collect(verified(reader.blob(descriptor, options), descriptor))
+}
+
+/** Reads a manifest or an index, whichever the descriptor says. Throws as {@link readDocument} and `parseManifestOrIndex`. */
+export async function readManifestOrIndex(reader: Pick<BlobReader, 'blob'>, descriptor: Descriptor, options?: ReadOptions): Promise<ManifestOrIndex> {
+  return parseManifestOrIndex(await readDocument(reader, descriptor, options), descriptor.mediaType)
+}
+
+export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  for await (const part of stream) parts.push(part)
+  return Buffer.concat(parts)
+}
