@@ -5,13 +5,14 @@
  * await using engine = await connectEngine({ host: 'unix:///run/berth/berth.sock' })
  * for await (const { status } of engine.images.pull('registry.example/app')) console.log(status)
  */
-export type { AttachOptions, CreateContainerOptions, ListContainersOptions, LogsOptions, StopOptions } from './areas/containers.ts'
+export type { AttachOptions, CommitOptions, CreateContainerOptions, ListContainersOptions, LogsOptions, StopOptions, WriteArchiveOptions } from './areas/containers.ts'
 export type { TerminalSize } from './areas/execs.ts'
-export type { ImportOptions, ListImagesOptions, TransferOptions } from './areas/images.ts'
+export type { ImportOptions, ListImagesOptions, LoadMessage, LoadOptions, PlatformsOptions, SearchOptions, TransferOptions } from './areas/images.ts'
 export type { EventsOptions } from './areas/system.ts'
 export { connectEngine, type ConnectOptions, type EngineClient } from './engine-client.ts'
 export type { Filters } from './filters.ts'
 export type { OutputChunk } from './output-frames.ts'
+export { isDirectory, isSymbolicLink, type PathStat } from './path-stat.ts'
 export type { ProcessConnection } from './process-connection.ts'
 export type { TlsOptions } from './open-agent.ts'
 export type { RequestOptions } from './transport.ts'

@@ -8,6 +8,7 @@ import { connectEngine, type EngineClient } from '../src/index.ts'
 
 export interface TestEngine extends AsyncDisposable {
   engine: EngineClient
+  backend: Backend
   host: string
   directory: string
 }
@@ -23,6 +24,7 @@ export async function serveEngine(change: (backend: Backend) => void = () => {})
   const engine = await connectEngine({ host })
   return {
     engine,
+    backend,
     host,
     directory,
     async [Symbol.asyncDispose]() {

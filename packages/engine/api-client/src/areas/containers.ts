@@ -1,4 +1,5 @@
 import type {
+  ContainerConfig,
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspectResponse,
@@ -9,9 +10,12 @@ import type {
   ContainerUpdateRequest,
   ContainerUpdateResponse,
   ContainerWaitResponse,
+  FilesystemChange,
+  IDResponse,
 } from '@berth/api-types'
 import { encodeFilters, type Filters } from '../filters.ts'
 import { parse, progress } from '../json-lines.ts'
+import { type PathStat, pathStatOf } from '../path-stat.ts'
 import { demultiplex, type OutputChunk, rawOutput } from '../output-frames.ts'
 import { openProcessConnection, type ProcessConnection } from '../process-connection.ts'
 import type { RequestOptions, Transport } from '../transport.ts'
@@ -58,6 +62,26 @@ export interface AttachOptions extends RequestOptions {
   detachKeys?: string
   /** Needed only for engines older than API 1.42, which do not say it. */
   tty?: boolean
+}
+
+export interface CommitOptions extends RequestOptions {
+  /** The name of the image; without one it is known by its ID alone. */
+  repo?: string
+  tag?: string
+  comment?: string
+  author?: string
+  /** Freeze its processes meanwhile; true when absent. */
+  pause?: boolean
+  /** Dockerfile instructions for the image's config: `CMD ["sh"]`. */
+  changes?: readonly string[]
+  config?: ContainerConfig
+}
+
+export interface WriteArchiveOptions extends RequestOptions {
+  /** Throw rather than replace a directory by something else, or the reverse. */
+  noOverwriteDirNonDir?: boolean
+  /** Keep the owners that the archive names; else everything is the container's user's. */
+  copyUidGid?: boolean
 }
 
 const pathOf = (ref: string, action: string): string => `/containers/${encodeURIComponent(ref)}${action}`
@@ -169,5 +193,34 @@ export class ContainersArea {
   /** A tar archive of its file system. */
   export(ref: string, options: RequestOptions = {}): AsyncIterable<Uint8Array> {
     return this.#transport.stream('GET', pathOf(ref, '/export'), options)
+  }
+
+  /** What it changed in its image's file system. */
+  async changes(ref: string, options: RequestOptions = {}): Promise<FilesystemChange[]> {
+    return (await this.#transport.json<FilesystemChange[] | null>('GET', pathOf(ref, '/changes'), options)) ?? []
+  }
+
+  /** Throws `not-found` for the container and for the path. */
+  async statPath(ref: string, path: string, { signal }: RequestOptions = {}): Promise<PathStat> {
+    const response = await this.#transport.send('HEAD', pathOf(ref, '/archive'), { query: { path }, signal })
+    response.resume()
+    return pathStatOf(response.headers)
+  }
+
+  /** A tar archive of a path, whose entries begin with its last part. */
+  async readArchive(ref: string, path: string, { signal }: RequestOptions = {}): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }> {
+    const response = await this.#transport.send('GET', pathOf(ref, '/archive'), { query: { path }, signal })
+    return { stat: pathStatOf(response.headers), archive: this.#transport.read(response, { signal }) }
+  }
+
+  /** Unpacks a tar archive into a directory, which must be there. */
+  async writeArchive(ref: string, path: string, archive: AsyncIterable<Uint8Array>, { noOverwriteDirNonDir, copyUidGid, signal }: WriteArchiveOptions = {}): Promise<void> {
+    const query = { path, noOverwriteDirNonDir, copyUIDGID: copyUidGid }
+    return this.#transport.json('PUT', pathOf(ref, '/archive'), { query, body: archive, headers: { 'Content-Type': 'application/x-tar' }, signal })
+  }
+
+  /** Makes an image of it. */
+  async commit(ref: string, { repo, tag, comment, author, pause, changes = [], config = {}, signal }: CommitOptions = {}): Promise<IDResponse> {
+    return this.#transport.json('POST', '/commit', { query: { container: ref, repo, tag, comment, author, pause, changes }, json: config, signal })
   }
 }

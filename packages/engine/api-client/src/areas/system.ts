@@ -26,8 +26,9 @@ export class SystemArea {
     return this.#transport.json('GET', '/info', options)
   }
 
-  async diskUsage(options: RequestOptions = {}): Promise<SystemDataUsageResponse> {
-    return this.#transport.json('GET', '/system/df', options)
+  /** Of all kinds, or only of those given. */
+  async diskUsage({ types = [], signal }: RequestOptions & { types?: readonly ('container' | 'image' | 'volume' | 'build-cache')[] } = {}): Promise<SystemDataUsageResponse> {
+    return this.#transport.json('GET', '/system/df', { query: { type: types }, signal })
   }
 
   /** Throws `unauthenticated` for credentials that the registry refuses. */
