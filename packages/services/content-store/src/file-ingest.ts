@@ -9,8 +9,8 @@ import type { IngestWriter } from './ingest-writer.ts'
 import { InlineWriter } from './inline-writer.ts'
 import { ThreadWriter } from './thread-writer.ts'
 
-/** Bytes up to which a blob is written and hashed without a thread. Measured: below it, the way to a thread and back is longer than the work. */
-export const inlineLimit = 256 * 1024
+/** Bytes up to which a blob is written and hashed without a thread. Measured: below it, the way to a thread and back takes longer than the work, which is in pieces too short to be felt. */
+export const inlineLimit = 1024 * 1024
 
 /** What an ingest needs of its store. */
 export interface IngestPlace {

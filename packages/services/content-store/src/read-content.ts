@@ -1,5 +1,4 @@
-import { readdir, stat } from 'node:fs/promises'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { BerthError, isErrno } from '@berth/core'
 import { digestOf, isDigest, maxDocumentSize, parseDigest } from '@berth/oci'
 import { contentNotFound, digestMismatch } from './content-errors.ts'
