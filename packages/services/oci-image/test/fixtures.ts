@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { BerthError } from '@berth/core'
 import { type TarMember, tarOf } from '@berth/layer-tar'
 import { digestOf, type Descriptor, mediaTypes, type Platform } from '@berth/oci'
 import { type ArchiveFiles, type BlobReader, type Image, imageOf, layerFromTar } from '../src/index.ts'
@@ -33,7 +34,7 @@ export class Blobs implements BlobReader {
 
   async *blob(descriptor: Descriptor) {
     const bytes = this.map.get(descriptor.digest)
-    if (!bytes) throw Object.assign(new Error(`no ${descriptor.digest}`))
+    if (!bytes) throw new BerthError('not-found', 'BLOB_NOT_FOUND', descriptor.digest)
     yield bytes
   }
 
