@@ -1,5 +1,10 @@
+import { expireIngests } from '@berth/content-store'
 import { isKind, messageOf } from '@berth/core'
+import { isDigest } from '@berth/oci'
 import type { Store } from './store.ts'
+
+/** How long a blob that was cut off waits to be gone on with. */
+const ingestLifetimeMs = 24 * 60 * 60 * 1000
 
 export interface Collected {
   /** ChainIDs of the layers that are gone, topmost first. */
@@ -10,12 +15,12 @@ export interface Collected {
 
 /**
  * Removes the layers and blobs that neither an image nor a lease needs. A layer under a container stays until a collection after the container is gone.
- * Safe beside running pulls: what they lease is checked in the same turn (blobs) or under the same lock (layers) as the removal.
- * @param options.keepBlobs Blobs become partial downloads, so that a pull that was cut off goes on where it was.
+ * Safe beside pulls, loads and commits: what they lease is checked in the same turn (blobs) or under the same lock (layers) as the removal.
+ * @param options.keepBlobs What pulls received becomes the beginning of ingests, so that the next pull goes on from there.
  */
 export async function collect(store: Store, { keepBlobs }: { keepBlobs: boolean }): Promise<Collected> {
   const collected: Collected = { layers: [], bytes: 0 }
-  let candidates = [...new Set(store.records.unneededLayers())]
+  let candidates = [...new Set(store.records.layers.unneeded())]
   // A layer can go only after those on top of it, whose order is the snapshotter's to know: round by round, until none goes.
   for (let isMoving = true; isMoving && candidates.length > 0; ) {
     isMoving = false
@@ -26,20 +31,30 @@ export async function collect(store: Store, { keepBlobs }: { keepBlobs: boolean 
     }
     candidates = staying
   }
-  store.records.forgetDeadLeases(candidates)
-  const present = await store.content.list()
-  const needed = store.records.neededBlobs()
-  // Nothing is awaited between the look at the records and the removals.
-  const removals = present.filter((digest) => !needed.has(digest)).map((digest) => store.content.remove(digest, { keep: keepBlobs }))
-  for (const bytes of await Promise.all(removals)) collected.bytes += bytes
-  await store.content.expire({ atStart: false })
+  await store.sweepLock.run('', async () => {
+    const present = await store.content.list()
+    // Nothing is awaited between the look at the records and the removals.
+    const resumable = keepBlobs ? store.records.leases.resumable() : new Set<string>()
+    const needed = store.records.documents.needed()
+    store.records.leases.forgetDead(candidates)
+    store.records.documents.forgetAllBut(needed)
+    const removals = present
+      .filter(({ digest }) => !needed.has(digest))
+      .map(({ digest }) => {
+        const removal = store.content.remove(digest, { keep: resumable.has(digest) })
+        store.failPoint('gc.blob')
+        return removal
+      })
+    for (const bytes of await Promise.all(removals)) collected.bytes += bytes
+  })
+  await expireIngests(store.content, { olderThan: ingestLifetimeMs })
   return collected
 }
 
 async function removeLayer(store: Store, chain: string, collected: Collected): Promise<boolean> {
   return store.layerLocks.run(chain, async () => {
-    if (store.records.isLayerNeeded(chain)) return false
-    const layer = store.records.layer(chain)
+    if (store.records.layers.isNeeded(chain)) return false
+    const layer = store.records.layers.get(chain)
     try {
       await store.snapshotter.remove(chain)
     } catch (error) {
@@ -49,7 +64,9 @@ async function removeLayer(store: Store, chain: string, collected: Collected): P
         return false
       }
     }
-    store.records.removeLayer(chain)
+    store.failPoint('gc.layer')
+    store.records.layers.remove(chain)
+    store.failPoint('gc.recorded')
     if (layer) {
       collected.layers.push(chain)
       collected.bytes += layer.size
@@ -60,13 +77,18 @@ async function removeLayer(store: Store, chain: string, collected: Collected): P
 
 /** Leases layers, after a removal of any of them that has already begun has ended. */
 export async function leaseLayers(store: Store, lease: string, chains: readonly string[]): Promise<void> {
-  store.records.addToLease(lease, 'layer', chains)
+  store.records.leases.add(lease, 'layer', chains)
   // From here on no removal begins; one that was past its check ends first.
   for (const chain of chains) await store.layerLocks.run(chain, async () => {})
 }
 
 /** Ends the lease of work that failed, and takes away what only it held. */
 export async function abandonLease(store: Store, lease: string, { keepBlobs }: { keepBlobs: boolean }): Promise<void> {
-  store.records.endLease(lease)
+  store.records.leases.end(lease)
   await collect(store, { keepBlobs })
+}
+
+/** At the start: what no process is writing any more and nobody can go on with, since its key was made up. */
+export async function discardAbandoned(store: Store): Promise<void> {
+  for (const { key } of await store.content.ingests()) if (!isDigest(key)) await store.content.discard(key)
 }

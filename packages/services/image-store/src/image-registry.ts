@@ -12,8 +12,8 @@ export interface ImageRegistry {
   manifest(reference: Reference, call: RegistryCall): Promise<{ digest: string; mediaType: string; bytes: Uint8Array }>
   /** The tags of a repository. */
   tags(reference: Reference, call: RegistryCall): Promise<string[]>
-  /** A blob's bytes from an offset on. */
-  blob(reference: Reference, blob: Descriptor, call: RegistryCall & { offset: number }): AsyncIterable<Uint8Array>
+  /** A blob's bytes from an offset on. With `verify: false` they are not checked, since the content store does so. */
+  blob(reference: Reference, blob: Descriptor, call: RegistryCall & { offset: number; verify?: boolean }): AsyncIterable<Uint8Array>
   hasBlob(reference: Reference, digest: string, call: RegistryCall): Promise<boolean>
   /** Whether the registry took the blob over from another of its repositories. */
   mountBlob(reference: Reference, digest: string, call: RegistryCall & { from: string }): Promise<boolean>

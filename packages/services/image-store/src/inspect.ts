@@ -1,6 +1,7 @@
 import type { HistoryResponseItem, ImageInspect } from '@berth/api-types'
 import { familiarReference, parseReference } from '@berth/oci'
 import type { Mount } from '@berth/snapshotter'
+import { manifestSummaries } from './manifest-summaries.ts'
 import { findImage, readConfig } from './resolve.ts'
 import type { Store } from './store.ts'
 
@@ -8,16 +9,21 @@ import type { Store } from './store.ts'
 const neverTime = '0001-01-01T00:00:00Z'
 
 /** @throws as `findImage`. */
-export async function inspectImage(store: Store, ref: string): Promise<ImageInspect> {
-  const { image } = findImage(store, ref)
+export async function inspectImage(
+  store: Store,
+  ref: string,
+  { platform, manifests = false }: { platform?: string | undefined; manifests?: boolean | undefined } = {},
+): Promise<ImageInspect> {
+  const { image, target } = findImage(store, ref, platform)
   const config = await readConfig(store, image.id)
-  const { tags, digests } = familiarNames(store.records.namesOf(image.id))
-  const top = store.records.layersOf(image.id).at(-1)
+  const { tags, digests } = familiarNames(store.records.names.of(image.id))
+  const top = store.records.layers.of(image.id).at(-1)
+  const parent = image.parent !== undefined && store.records.images.get(image.parent) ? image.parent : ''
   return {
     Id: image.id,
     RepoTags: tags,
     RepoDigests: digests,
-    Parent: '',
+    Parent: parent,
     Comment: config.history?.at(-1)?.comment ?? '',
     Created: config.created ?? neverTime,
     DockerVersion: config.docker_version ?? '',
@@ -27,18 +33,19 @@ export async function inspectImage(store: Store, ref: string): Promise<ImageInsp
     ...(config.variant && { Variant: config.variant }),
     Os: config.os,
     ...(config['os.version'] && { OsVersion: config['os.version'] }),
-    Size: store.records.size(image.id),
+    Size: store.records.layers.size(image.id),
     GraphDriver: { Name: store.snapshotter.name, Data: top ? driverData(await store.snapshotter.mounts(top.chainId)) : {} },
     RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: image.lastTagMs === undefined ? neverTime : new Date(image.lastTagMs).toISOString() },
+    ...(manifests && { Manifests: await manifestSummaries(store, image, target) }),
   }
 }
 
 /** Newest step first. Sizes are those of the unpacked layers. */
-export async function imageHistory(store: Store, ref: string): Promise<HistoryResponseItem[]> {
-  const { image } = findImage(store, ref)
+export async function imageHistory(store: Store, ref: string, { platform }: { platform?: string | undefined } = {}): Promise<HistoryResponseItem[]> {
+  const { image } = findImage(store, ref, platform)
   const config = await readConfig(store, image.id)
-  const layers = store.records.layersOf(image.id)
+  const layers = store.records.layers.of(image.id)
   const steps = config.history ?? layers.map(() => ({ created: config.created, created_by: '', comment: '', empty_layer: false }))
   let position = 0
   const items = steps.map((step) => ({
@@ -52,7 +59,7 @@ export async function imageHistory(store: Store, ref: string): Promise<HistoryRe
   const newest = items.at(-1)
   if (newest) {
     newest.Id = image.id
-    newest.Tags = familiarNames(store.records.namesOf(image.id)).tags
+    newest.Tags = familiarNames(store.records.names.of(image.id)).tags
   }
   return items.toReversed() as HistoryResponseItem[]
 }

@@ -4,8 +4,9 @@ import { familiarReference, familiarRepository, parseReference } from '@berth/oc
 import { familiarNames } from './inspect.ts'
 import { globPattern } from './glob-pattern.ts'
 import { parseTimestamp } from './parse-timestamp.ts'
-import type { ImageRecord } from './records.ts'
-import { findImage } from './resolve.ts'
+import { manifestSummaries } from './manifest-summaries.ts'
+import type { ImageRecord } from './records/image-records.ts'
+import { defaultImage, findImage, imagesOfTarget } from './resolve.ts'
 import type { Store } from './store.ts'
 
 /** Docker's `filters`, parsed: a key and the values wanted. */
@@ -13,34 +14,58 @@ export type Filters = ReadonlyMap<string, readonly string[]>
 
 const listFilters = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until']
 
-/** Newest first. `Containers` counts; `SharedSize` is -1 unless asked for. Throws `invalid-argument` for a filter that is not known. */
-export function listImages(store: Store, { sharedSize, filters }: { sharedSize: boolean; filters: Filters }): ImageSummary[] {
+export interface ListOptions {
+  /** Also images without a name that others were made of by commits. */
+  all?: boolean | undefined
+  sharedSize?: boolean | undefined
+  manifests?: boolean | undefined
+  filters: Filters
+}
+
+/** Newest first; of a name that is for several platforms, the host's image first. `Containers` counts; `SharedSize` is -1 unless asked for. Throws `invalid-argument` for a filter that is not known. */
+export async function listImages(store: Store, { all = false, sharedSize = false, manifests = false, filters }: ListOptions): Promise<ImageSummary[]> {
   checkFilters(filters, listFilters)
   const select = imageFilter(store, filters)
   const isDangling = booleanFilter(filters, 'dangling')
   const patterns = (filters.get('reference') ?? []).map(globPattern)
-  const names = store.records.allNames()
+  const names = store.records.names.byImage()
   const summaries: ImageSummary[] = []
-  for (const image of store.records.images()) {
+  for (const image of inOrder(store)) {
     if (!select(image)) continue
     const own = (names.get(image.id) ?? []).filter((name) => patterns.length === 0 || patterns.some((pattern) => matchesName(pattern, name)))
     const { tags, digests } = familiarNames(own)
     if (own.length === 0 && patterns.length > 0) continue
     if (isDangling === true && tags.length > 0) continue
     if (isDangling === false && own.length === 0) continue
+    if (!all && own.length === 0 && store.records.images.hasChildren(image.id)) continue
+    const target = own[0] === undefined ? undefined : store.records.names.targetOf(own[0])
     summaries.push({
       Id: image.id,
-      ParentId: '',
+      ParentId: image.parent ?? '',
       RepoTags: tags,
       RepoDigests: digests,
       Created: Math.floor((image.createdMs ?? Date.parse('0001-01-01T00:00:00Z')) / 1000),
-      Size: store.records.size(image.id),
-      SharedSize: sharedSize ? store.records.sharedSize(image.id) : -1,
+      Size: store.records.layers.size(image.id),
+      SharedSize: sharedSize ? store.records.layers.sharedSize(image.id) : -1,
       Labels: image.labels,
       Containers: store.usage(image.id).length,
+      ...(manifests && { Manifests: await manifestSummaries(store, image, target) }),
     })
   }
   return summaries
+}
+
+function inOrder(store: Store): ImageRecord[] {
+  const images = store.records.images.list()
+  const before = new Map<string, ImageRecord>()
+  for (const target of new Set(store.records.names.list().map((name) => name.target))) {
+    const all = imagesOfTarget(store, target)
+    const first = defaultImage(all)
+    for (const image of all) if (first && image.id !== first.id && !before.has(image.id)) before.set(image.id, first)
+  }
+  const places = new Map(images.map(({ id }, index) => [id, index]))
+  const placeOf = ({ id }: ImageRecord) => places.get(before.get(id)?.id ?? id) ?? 0
+  return images.toSorted((left, right) => placeOf(left) - placeOf(right) || Number(before.has(left.id)) - Number(before.has(right.id)))
 }
 
 /** The conditions on an image itself: label, before, since, until. */

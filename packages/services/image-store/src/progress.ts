@@ -1,7 +1,21 @@
 import type { CreateImageInfo } from '@berth/api-types'
+import type { Descriptor } from '@berth/oci'
 
-/** A line of a progress stream: Docker's jsonmessage. `aux` carries the result of a push. */
-export type ProgressMessage = CreateImageInfo & { aux?: { Tag: string; Digest: string; Size: number } }
+/** A line of a progress stream: Docker's jsonmessage. `stream` is a line to print as it is; `aux` carries the result of a push. */
+export type ProgressMessage = CreateImageInfo & { stream?: string; aux?: PushResult | PushNote }
+
+export interface PushResult {
+  Tag: string
+  Digest: string
+  Size: number
+}
+
+/** Says that of an index that is not here whole, one platform's manifest was pushed. */
+export interface PushNote {
+  manifestPushedInsteadOfIndex: true
+  originalIndex: Descriptor
+  selectedManifest: Descriptor
+}
 
 const intervalMs = 100
 

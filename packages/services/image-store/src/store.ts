@@ -1,9 +1,9 @@
-import type { EmitEvent, KeyedMutex, Logger } from '@berth/core'
+import type { ContentStore } from '@berth/content-store'
+import type { EmitEvent, FailPoint, KeyedMutex, Logger } from '@berth/core'
 import { nowNano } from '@berth/core'
 import type { Snapshotter } from '@berth/snapshotter'
-import type { ContentStore } from './content-store.ts'
 import type { ImageRegistry } from './image-registry.ts'
-import type { ImageRecords } from './records.ts'
+import type { StoreRecords } from './records/open-image-records.ts'
 
 /** A container that stands on an image. */
 export interface ContainerUse {
@@ -13,15 +13,20 @@ export interface ContainerUse {
 
 /** What the operations of the store share. */
 export interface Store {
-  records: ImageRecords
+  records: StoreRecords
   content: ContentStore
   snapshotter: Snapshotter
   registry: ImageRegistry
   /** By chainID: leasing a layer and collecting it exclude each other. */
   layerLocks: KeyedMutex
+  /** Sweeping, and making a blob whose digest is not known before it is there, exclude each other. */
+  sweepLock: KeyedMutex
+  /** Blobs received at the same time by one pull. */
+  parallelDownloads: number
   usage: (imageId: string) => readonly ContainerUse[]
   emit: EmitEvent
   logger: Logger
+  failPoint: FailPoint
 }
 
 /** Reports an image event; `id` and `name` as Docker gives them for the action. */

@@ -4,14 +4,16 @@ import { findImage, storedName } from './resolve.ts'
 import { emitImage, type Store } from './store.ts'
 
 /**
- * Gives an image another name, taking it from the image that has it.
+ * Gives an image another name, taking it from the image that has it. A name that is for several platforms gives all of them on.
  * @throws as `findImage`; `invalid-argument` for a name that cannot be given.
  */
-export function tagImage(store: Store, ref: string, target: { repo: string; tag?: string | undefined }): void {
-  const { image } = findImage(store, ref)
-  const reference = targetReference(target.repo, target.tag)
-  store.records.addNames([storedName(reference)], image.id)
-  store.records.touchTag(image.id, Date.now())
+export function tagImage(store: Store, ref: string, to: { repo: string; tag?: string | undefined }): void {
+  const { image, target } = findImage(store, ref)
+  const reference = targetReference(to.repo, to.tag)
+  const { names } = store.records
+  const images = target === undefined ? [{ imageId: image.id, manifest: image.manifest }] : names.imagesOf(target)
+  names.add([storedName(reference)], target ?? image.manifest, images)
+  store.records.images.touchTag(image.id, Date.now())
   emitImage(store, 'tag', image.id, familiarReference(reference), image.labels)
 }
 

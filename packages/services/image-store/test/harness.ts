@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib'
 import type { EngineEvent } from '@berth/core'
 import { tarOf } from '@berth/layer-tar'
 import { digestOf, type ImageConfig, mediaTypes } from '@berth/oci'
+import { growing } from './growing.ts'
 import { MemorySnapshots, memorySnapshotter, type MemorySnapshotterOptions } from '@berth/snapshotter/memory'
 import { type ContainerUse, type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
 import { MemoryRegistry } from './memory-registry.ts'
@@ -17,7 +18,7 @@ export class StoreHarness implements AsyncDisposable {
   readonly users = new Map<string, ContainerUse[]>()
   readonly root: string
   store!: ImageStore
-  snapshotter = memorySnapshotter({ world: this.world })
+  snapshotter = growing(memorySnapshotter({ world: this.world }))
 
   private constructor(root: string) {
     this.root = root
@@ -25,7 +26,7 @@ export class StoreHarness implements AsyncDisposable {
 
   static async start(options: Pick<MemorySnapshotterOptions, 'before'> = {}): Promise<StoreHarness> {
     const harness = new StoreHarness(await mkdtemp(join(tmpdir(), 'berth-images-')))
-    harness.snapshotter = memorySnapshotter({ world: harness.world, ...options })
+    harness.snapshotter = growing(memorySnapshotter({ world: harness.world, ...options }))
     await harness.open()
     return harness
   }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { openRegistry } from '@berth/registry'
 import { RegistryClient } from '@berth/registry-client'
 import { memorySnapshotter } from '@berth/snapshotter/memory'
+import { growing } from './growing.ts'
 import { type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
 
 /** Answers a request in place of the registry, or lets it pass by answering false. */
@@ -40,7 +41,7 @@ export async function startHarness(): Promise<RegistryHarness> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const client = new RegistryClient({ answerTimeout: 500, idleTimeout: 500, retryDelay: 1 })
-  const snapshotter = memorySnapshotter()
+  const snapshotter = growing(memorySnapshotter())
   const open = () => openImageStore({ root, snapshotter, registry: client })
   const { signal: never } = new AbortController()
   const harness: RegistryHarness = {

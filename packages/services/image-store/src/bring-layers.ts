@@ -1,0 +1,201 @@
+import type { Arrival, BlobSource } from '@berth/content-store'
+import { isKind } from '@berth/core'
+import type { Descriptor } from '@berth/oci'
+import type { LayerBlob } from '@berth/snapshotter'
+import { examineLayer } from './layer-file.ts'
+import { Limiter } from './limiter.ts'
+import type { LayerRecord } from './records/layer-records.ts'
+import type { Store } from './store.ts'
+
+/** A layer of an image that is to be here, and its place in the chain. */
+export interface WantedLayer extends Descriptor {
+  diffId: string
+  chainId: string
+  parent: string | undefined
+}
+
+/** Who is told how layers come. Bytes are of the blob, those of unpacking scaled to it. */
+export interface LayerReport {
+  present?(layer: WantedLayer): void
+  missing?(layer: WantedLayer, isWaiting: boolean): void
+  received?(layer: WantedLayer, bytes: number): void
+  complete?(layer: WantedLayer): void
+  unpacked?(layer: WantedLayer, bytes: number): void
+  done?(layer: WantedLayer): void
+}
+
+export interface BringOptions {
+  /** Where a layer's blob is read from when it is not here. */
+  source: (layer: WantedLayer) => BlobSource
+  report: LayerReport
+  /** What the steps are called to fail-points: `pull`, `load`. */
+  step: string
+  signal: AbortSignal
+}
+
+/**
+ * Makes the layers of an image be here, blobs and snapshots, lowest first. Some blobs are received at the same time, in order; each is unpacked while it
+ * arrives, beside those below it. What is leased stays if this fails.
+ */
+export async function bringLayers(store: Store, layers: readonly WantedLayer[], options: BringOptions): Promise<LayerRecord[]> {
+  const { report, signal } = options
+  const present: LayerRecord[] = []
+  for (const layer of layers) {
+    const record = store.records.layers.get(layer.chainId)
+    if (!record || !(await hasSnapshot(store, layer.chainId))) break
+    present.push(record)
+    report.present?.(layer)
+  }
+  const missing = layers.slice(present.length)
+  for (const [index, layer] of missing.entries()) report.missing?.(layer, index >= store.parallelDownloads)
+
+  const failed = new AbortController()
+  const ending = AbortSignal.any([signal, failed.signal])
+  const limiter = new Limiter(store.parallelDownloads)
+  let below: Below = { hasBegun: Promise.resolve(), wasRetried: Promise.resolve(false) }
+  const bringing = missing.map((layer) => {
+    const beginning = Promise.withResolvers<void>()
+    const unpacking = new Unpacking(store, layer, { ...options, signal: ending }, below)
+    const work = bringLayer(unpacking, limiter, beginning.resolve, (error) => failed.abort(error))
+      .catch((error: unknown) => {
+        failed.abort(error)
+        throw error
+      })
+      .finally(beginning.resolve)
+    below = { hasBegun: beginning.promise, wasRetried: work.then(() => unpacking.wasRetried) }
+    below.wasRetried.catch(() => {})
+    return work
+  })
+  try {
+    const brought: LayerRecord[] = []
+    for (const [index, work] of bringing.entries()) {
+      brought.push(await work)
+      report.done?.(missing[index]!)
+    }
+    return [...present, ...brought]
+  } catch (error) {
+    failed.abort(error)
+    await Promise.allSettled(bringing)
+    // The first failure has aborted the rest, which fail of that.
+    throw signal.aborted ? signal.reason : failed.signal.reason
+  }
+}
+
+export async function hasSnapshot(store: Pick<Store, 'snapshotter'>, chain: string): Promise<boolean> {
+  try {
+    await store.snapshotter.stat(chain)
+    return true
+  } catch (error) {
+    if (isKind(error, 'not-found')) return false
+    throw error
+  }
+}
+
+/** The layer below: settles when its unpacking has begun; and at its end with whether that had to begin once more. */
+interface Below {
+  hasBegun: Promise<void>
+  wasRetried: Promise<boolean>
+}
+
+async function bringLayer(unpacking: Unpacking, limiter: Limiter, begun: () => void, fail: (error: unknown) => void): Promise<LayerRecord> {
+  const { store, layer, options } = unpacking
+  const { report, signal, step } = options
+  await using held = new AsyncDisposableStack()
+  const unpacked = await limiter.run(async () => {
+    const arrival = held.use(
+      await store.content.fetch(layer, options.source(layer), { signal, onProgress: (bytes) => report.received?.(layer, bytes) }),
+    )
+    const unpacked = unpacking.beside(arrival)
+    unpacked.then(undefined, (error: unknown) => {
+      if (!unpacking.mayRetry(error)) fail(error)
+    })
+    begun()
+    await arrival.done
+    store.failPoint(`${step}.blob`)
+    await unpacking.arrived()
+    return { settled: Promise.allSettled([unpacked]) }
+  })
+  const [result] = await unpacked.settled
+  if (result.status === 'rejected') await unpacking.again(result.reason)
+  store.failPoint(`${step}.layer`)
+  const { bytes } = await store.snapshotter.usage(layer.chainId)
+  return { chainId: layer.chainId, diffId: layer.diffId, blob: layer.digest, blobSize: layer.size, mediaType: layer.mediaType, size: bytes }
+}
+
+/** The unpacking of one layer. */
+class Unpacking {
+  readonly store: Store
+  readonly layer: WantedLayer
+  readonly options: BringOptions
+  readonly #below: Below
+  wasRetried = false
+  #isBroken = false
+  #bytes = 0
+  /** Blob bytes for a byte of the tar, once the blob is here to tell. */
+  #scale: number | undefined
+
+  constructor(store: Store, layer: WantedLayer, options: BringOptions, below: Below) {
+    this.store = store
+    this.layer = layer
+    this.options = options
+    this.#below = below
+  }
+
+  /** Unpacks what comes as it comes, once the layer below has begun. */
+  async beside(arrival: Arrival): Promise<void> {
+    await this.#below.hasBegun
+    await this.#apply({ path: arrival.file, growth: this.#watched(arrival.growth()) })
+  }
+
+  /** Says that the blob is here, from which on progress is that of unpacking. */
+  async arrived(): Promise<void> {
+    const { store, layer, options } = this
+    options.report.complete?.(layer)
+    const { unpackedSize } = await examineLayer(store.content.path(layer.digest), layer.size)
+    this.#scale = unpackedSize === undefined ? 1 : layer.size / unpackedSize
+    this.#report()
+  }
+
+  /** Whether an unpacking that failed may do better from the whole blob. */
+  mayRetry(error: unknown): boolean {
+    // The bytes came otherwise than they began; or it was joined to another's unpacking, which was cancelled.
+    return !this.options.signal.aborted && (this.#isBroken || isKind(error, 'cancelled'))
+  }
+
+  /** Unpacks once more, from the whole blob over what is below by then. */
+  async again(reason: unknown): Promise<void> {
+    const isBelowNew = await this.#below.wasRetried
+    for (let error = reason; ; ) {
+      if (!(this.mayRetry(error) || (isBelowNew && !this.wasRetried && !this.options.signal.aborted))) throw error
+      this.#isBroken = false
+      this.wasRetried = true
+      try {
+        return await this.#apply({ path: this.store.content.path(this.layer.digest) })
+      } catch (next) {
+        error = next
+      }
+    }
+  }
+
+  async #apply(blob: Pick<LayerBlob, 'path' | 'growth'>): Promise<void> {
+    const { layer, options } = this
+    const onProgress = (bytes: number) => {
+      this.#bytes = bytes
+      this.#report()
+    }
+    await this.store.snapshotter.apply(layer.chainId, { ...blob, diffId: layer.diffId }, { parent: layer.parent, signal: options.signal, onProgress })
+  }
+
+  #report(): void {
+    if (this.#scale !== undefined) this.options.report.unpacked?.(this.layer, Math.min(this.layer.size, Math.round(this.#bytes * this.#scale)))
+  }
+
+  async *#watched(growth: AsyncIterable<number>): AsyncGenerator<number, void, undefined> {
+    try {
+      yield* growth
+    } catch (error) {
+      this.#isBroken = true
+      throw error
+    }
+  }
+}
