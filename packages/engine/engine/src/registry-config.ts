@@ -11,9 +11,3 @@ export function registryConfig({ insecureRegistries = [], registryMirrors = [] }
     Mirrors: [...registryMirrors],
   }
 }
-
-/** The domain of a registry as references name it, from the address that clients log in to: a host, or a URL. */
-export function registryDomain(serverAddress = ''): string {
-  const host = serverAddress.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
-  return host === '' || host === 'index.docker.io' ? 'docker.io' : host
-}

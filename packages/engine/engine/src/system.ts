@@ -14,7 +14,7 @@ import { engineId } from './engine-id.ts'
 import { checkEventFilters } from './event-filters.ts'
 import type { EventHub, EventsOptions } from './event-hub.ts'
 import { type ProgramVersions, programVersions } from './program-versions.ts'
-import { registryConfig, registryDomain } from './registry-config.ts'
+import { registryConfig } from './registry-config.ts'
 
 export interface SystemDependencies {
   options: EngineOptions
@@ -23,7 +23,7 @@ export interface SystemDependencies {
   images: ImageStore
   networks: NetworkManager
   volumes: VolumeManager
-  registry: Pick<RegistryClient, 'checkCredentials'>
+  registry: Pick<RegistryClient, 'login'>
   runtimes: ReadonlyMap<string, unknown>
   logDrivers: ReadonlyMap<string, unknown>
   snapshotter: { name: string }
@@ -56,8 +56,8 @@ export function createSystem(deps: SystemDependencies): System {
       return deps.events.listen(options)
     },
     auth: async (config) => {
-      await deps.registry.checkCredentials(registryDomain(config.serveraddress), { auth: config, signal: AbortSignal.timeout(60_000) })
-      return { Status: 'Login Succeeded', IdentityToken: '' }
+      const { identityToken = '' } = await deps.registry.login(config, { signal: AbortSignal.timeout(60_000) })
+      return { Status: 'Login Succeeded', IdentityToken: identityToken }
     },
   }
 }

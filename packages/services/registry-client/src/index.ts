@@ -5,5 +5,9 @@
  * await using registry = new RegistryClient()
  * const { bytes } = await registry.manifest(parseReference('127.0.0.1:5000/app:1'), { signal })
  */
-export type { RegistryAuth } from './authorizer.ts'
-export { type RegistryCall, RegistryClient, type RegistryClientOptions } from './registry-client.ts'
+export { type CredentialsOf, dockerCredentials, type DockerCredentialsOptions } from './docker-credentials.ts'
+export { readCertsDirs } from './read-certs-dirs.ts'
+export { parseRegistryAuth, type RegistryAuth } from './registry-auth.ts'
+export { RegistryClient, type RegistryClientOptions } from './registry-client.ts'
+export type { Capability, RegistryHost, RegistryHosts, RegistryHostsOf } from './registry-hosts.ts'
+export type { RegistryCall } from './registry-session.ts'

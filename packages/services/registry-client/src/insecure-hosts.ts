@@ -5,14 +5,15 @@ import { BerthError } from '@berth/core'
 export class InsecureHosts {
   readonly #hosts = new Set<string>()
   readonly #networks = new BlockList()
+  readonly #loopback = new BlockList()
 
   /**
    * @param entries Hosts, with their port if only that port is meant, and networks as CIDR.
    * @throws `invalid-argument` for what is neither.
    */
   constructor(entries: readonly string[]) {
-    this.#networks.addSubnet('127.0.0.0', 8, 'ipv4')
-    this.#networks.addAddress('::1', 'ipv6')
+    this.#loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+    this.#loopback.addAddress('::1', 'ipv6')
     for (const entry of entries) {
       const [address = '', prefix] = entry.split('/')
       const family = isIP(address)
@@ -25,10 +26,21 @@ export class InsecureHosts {
 
   /** Asks for a host as it stands in references and URLs: `registry:5000`, `10.0.0.1`, `[::1]:5000`. */
   has(host: string): boolean {
-    const name = URL.parse(`http://${host}`)?.hostname ?? ''
-    const address = name.replace(/^\[|\]$/g, '')
-    const family = isIP(address)
-    if (name === 'localhost' || this.#hosts.has(host.toLowerCase()) || this.#hosts.has(name)) return true
-    return family > 0 && this.#networks.check(address, family === 6 ? 'ipv6' : 'ipv4')
+    return this.isNamed(host) || hostnameOf(host) === 'localhost' || isIn(this.#loopback, host)
   }
+
+  /** The same, of what was named alone. */
+  isNamed(host: string): boolean {
+    return this.#hosts.has(host.toLowerCase()) || this.#hosts.has(hostnameOf(host)) || isIn(this.#networks, host)
+  }
+}
+
+function hostnameOf(host: string): string {
+  return URL.parse(`http://${host}`)?.hostname ?? ''
+}
+
+function isIn(networks: BlockList, host: string): boolean {
+  const address = hostnameOf(host).replace(/^\[|\]$/g, '')
+  const family = isIP(address)
+  return family > 0 && networks.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }

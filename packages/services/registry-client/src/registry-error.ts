@@ -48,7 +48,7 @@ export function refusal({ reference, action, method, url, status, text }: Refusa
   return new BerthError(kind, 'REGISTRY_REFUSED', `received unexpected HTTP status: ${status} from ${withoutSecrets(url)}${said ? `: ${said}` : ''}`)
 }
 
-/** The error for a connection that failed, after the words of Go's clients. */
+/** The error for a connection that failed, after the words of Go's clients: `CONNECTION_BROKE` if there had been one. */
 export function connectionError(method: string, url: string | URL, error: unknown): BerthError {
   const { host, hostname } = new URL(url)
   const unknownAuthority = 'tls: failed to verify certificate: x509: certificate signed by unknown authority'
@@ -67,13 +67,15 @@ export function connectionError(method: string, url: string | URL, error: unknow
     SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
     UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
+    ERR_PROXY_TUNNEL: 'the HTTP proxy does not let it through',
     CERT_HAS_EXPIRED: 'tls: failed to verify certificate: x509: certificate has expired',
     ERR_TLS_CERT_ALTNAME_INVALID: `tls: failed to verify certificate: x509: certificate is not valid for ${hostname}`,
   }
   const code = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? '') : ''
-  // The message of an error that is not known may quote what was sent.
   const why = words[code] ?? (code.startsWith('HPE_') ? 'malformed HTTP response' : `the connection failed (${code || 'no code'})`)
-  return new BerthError('unavailable', 'REGISTRY_UNREACHABLE', `${requestLine(method, url)}: ${why}`, { cause: error })
+  // An error that is not known may hold what was sent or received, which is no more for logs than for users.
+  const kind = ['ECONNRESET', 'EPIPE'].includes(code) ? 'CONNECTION_BROKE' : 'REGISTRY_UNREACHABLE'
+  return new BerthError('unavailable', kind, `${requestLine(method, url)}: ${why}`, code in words && code !== 'ERR_PROXY_TUNNEL' ? { cause: error } : {})
 }
 
 function describe(text: string): { code: string; said: string } {
@@ -93,4 +95,9 @@ function describe(text: string): { code: string; said: string } {
 /** Without what could play tricks on a terminal. */
 function printable(text: string): string {
   return text.slice(0, maxMessage).replace(/\p{Cc}/gu, ' ')
+}
+
+/** Whether a connection failed, so that another may do. */
+export function isConnectionError(error: unknown): boolean {
+  return error instanceof BerthError && ['REGISTRY_UNREACHABLE', 'CONNECTION_BROKE', 'TRANSFER_BROKE'].includes(error.code)
 }

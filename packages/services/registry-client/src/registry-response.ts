@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { BerthError } from '@berth/core'
+import { connectionError } from './registry-error.ts'
 import type { Silence } from './silence.ts'
 
 export interface ResponseParts {
@@ -7,6 +8,8 @@ export interface ResponseParts {
   request: ClientRequest
   message: IncomingMessage
   silence: Silence
+  /** Whether who answered is of the open network. */
+  isPublic: boolean
   /** Milliseconds. */
   idleTimeout: number
   signal: AbortSignal
@@ -17,11 +20,14 @@ export class RegistryResponse {
   readonly status: number
   /** Where it came from, after redirects. */
   readonly url: URL
+  /** Whether who answered is of the open network, not of this machine or a private one. */
+  readonly isPublic: boolean
   readonly #parts: ResponseParts
 
   constructor(parts: ResponseParts) {
     this.#parts = parts
     this.url = parts.url
+    this.isPublic = parts.isPublic
     this.status = parts.message.statusCode ?? 0
     parts.silence.within(parts.idleTimeout)
   }
@@ -76,7 +82,7 @@ export class RegistryResponse {
       }
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      throw silence.signal.aborted ? silence.signal.reason : error
+      throw silence.signal.aborted ? silence.signal.reason : connectionError(request.method, this.url, error)
     } finally {
       silence.end()
       if (!request.writableFinished || !message.complete) request.destroy()

@@ -11,6 +11,7 @@ import { parseReference } from '@berth/oci'
 import { describe, expect, it } from 'vitest'
 import type { InsecureHosts } from '../src/insecure-hosts.ts'
 import { RegistryClient } from '../src/index.ts'
+import { Proxies } from '../src/proxies.ts'
 import { Transport } from '../src/transport.ts'
 
 describe.skipIf(!existsSync('/usr/bin/openssl'))('a certificate that nobody knows (Debian package openssl)', () => {
@@ -28,7 +29,7 @@ describe.skipIf(!existsSync('/usr/bin/openssl'))('a certificate that nobody know
     await client[Symbol.asyncDispose]()
 
     // Loopback always may be insecure; what would be asked of another host is asked of the transport.
-    const strict = new Transport({ userAgent: 'test', answerTimeout: 5000, idleTimeout: 5000, insecure: { has: () => false } as unknown as InsecureHosts })
+    const strict = new Transport({ userAgent: 'test', answerTimeout: 5000, idleTimeout: 5000, proxies: new Proxies({}), insecure: { has: () => false } as unknown as InsecureHosts })
     await expect(strict.send(`https://${address}/v2/`, { method: 'GET', signal })).rejects.toMatchObject({
       kind: 'unavailable',
       message: `Get "https://${address}/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`,

@@ -248,10 +248,14 @@ describe('credentials', () => {
     await using server = await start()
     const client = newClient()
     for (let times = 0; times < 3; times++) await client.manifest(at(server.address), { ...call, auth })
-    expect(tokens).toEqual([{ url: '?service=test&scope=repository%3Aapp%3Apull', authorization: `Basic ${Buffer.from('me:hunter2').toString('base64')}`, method: 'GET', body: '' }])
+    expect(tokens).toEqual([{ url: '?service=test&scope=repository%3Aapp%3Apull&account=me', authorization: `Basic ${Buffer.from('me:hunter2').toString('base64')}`, method: 'GET', body: '' }])
     await client.manifest(at(server.address, 'other:v1'), { ...call, auth })
     await client.manifest(at(server.address), call)
-    expect(tokens.map(({ url, authorization }) => [url.slice(-10), authorization !== undefined])).toEqual([['Aapp%3Apull', true], ['ther%3Apull', true], ['Aapp%3Apull', false]].map(([url, has]) => [String(url).slice(-10), has]))
+    expect(tokens.map(({ url, authorization }) => [new URLSearchParams(url).get('scope'), authorization !== undefined])).toEqual([
+      ['repository:app:pull', true],
+      ['repository:other:pull', true],
+      ['repository:app:pull', false],
+    ])
   })
 
   it('may be an identity token', async () => {
@@ -280,7 +284,7 @@ describe('credentials', () => {
     await using server = await serve((request, response) =>
       request.url!.startsWith('/token') ? response.writeHead(401).end() : response.writeHead(request.url!.includes('denied') ? 403 : 401, { 'WWW-Authenticate': `Bearer realm="http://${request.headers.host}/token"` }).end(denied))
     const client = newClient()
-    const wrong = await client.checkCredentials(server.address, { ...call, auth }).catch((error: Error) => error)
+    const wrong = await client.login({ ...auth, serveraddress: server.address }, call).catch((error: Error) => error)
     expect(wrong).toMatchObject({ kind: 'unauthenticated', message: `cannot get a token for http://${server.address}: unauthorized: incorrect username or password` })
     expect(inspect(wrong)).not.toContain('hunter2')
     await expect(client.manifest(at(server.address, 'denied:v1'), call)).rejects.toMatchObject({

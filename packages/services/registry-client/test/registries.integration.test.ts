@@ -130,7 +130,7 @@ describe.for(registries)('$name', ({ isHere, start }) => {
     })
 
     it('takes any credentials where none are needed', async () => {
-      await expect(client.checkCredentials(registry.address, { ...call, auth: { username: 'me', password: 'secret' } })).resolves.toBeUndefined()
+      await expect(client.login({ serveraddress: registry.address, username: 'me', password: 'secret' }, call)).resolves.toEqual({})
     })
   })
 })
