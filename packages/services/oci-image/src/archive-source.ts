@@ -3,6 +3,7 @@ import { type Descriptor, verified } from '@berth/oci'
 import type { ArchiveFiles } from './archive-files.ts'
 import { blobPath } from './blob-path.ts'
 import type { ImageSource, ReadOptions, Root } from './image.ts'
+import { once } from './read-document.ts'
 
 export interface ArchiveContent {
   roots: readonly Root[]
@@ -44,8 +45,4 @@ export class ArchiveSource implements ImageSource {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#files[Symbol.asyncDispose]?.()
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
 }

@@ -8,6 +8,7 @@
  *   console.log(names, await image.id(), await validate(image))
  * }
  */
+export { appendLayer, type AppendLayerOptions } from './append-layer.ts'
 export type { ArchiveFiles } from './archive-files.ts'
 export { ArchiveNames, type ArchiveNamesOptions } from './archive-names.ts'
 export { archiveOf, type ArchiveOptions } from './archive-of.ts'
@@ -19,4 +20,9 @@ export { openArchiveFiles } from './open-archive-files.ts'
 export { openImage } from './open-image.ts'
 export { openIndex, resolveImage } from './open-index.ts'
 export { openLayout } from './open-layout.ts'
+export { type PushClient, pushImage, type PushImageOptions } from './push-image.ts'
+export { type PullClient, type RegistryCallOf, registryImages } from './registry-images.ts'
+export { type Problem, type ProblemCode, validate } from './validate.ts'
 export { walk, type WalkOptions } from './walk.ts'
+export { withConfig } from './with-config.ts'
+export { writeLayout } from './write-layout.ts'

@@ -4,6 +4,7 @@ import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { type Compression, type Descriptor, mediaTypes, sniffCompression, verified } from '@berth/oci'
 import type { Layer, ReadOptions } from './image.ts'
 import { inflate, peek } from './inflate.ts'
+import { once } from './read-document.ts'
 
 /** A layer's bytes: in memory, or to be opened as often as they are read. */
 export type LayerBytes = Uint8Array | (() => AsyncIterable<Uint8Array>)
@@ -74,8 +75,4 @@ async function* tapped(source: AsyncIterable<Uint8Array>, see: (chunk: Uint8Arra
     see(chunk)
     yield chunk
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
 }

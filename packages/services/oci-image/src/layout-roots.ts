@@ -1,9 +1,9 @@
 import { BerthError } from '@berth/core'
-import { type Descriptor, isIndexType, isManifestType, mediaTypes, parseIndex, parseReference } from '@berth/oci'
-import { formatReference, withDefaultTag } from '@berth/oci'
+import { type Descriptor, formatReference, mediaTypes, parseIndex, parseReference, withDefaultTag } from '@berth/oci'
 import type { ArchiveFiles } from './archive-files.ts'
 import type { ReadOptions, Root } from './image.ts'
 import { nameAnnotation, tagAnnotation } from './names.ts'
+import { isDocument } from './read-document.ts'
 import { malformedFile, readJsonFile, readSmallFile } from './read-json.ts'
 
 /**
@@ -19,7 +19,7 @@ export async function layoutRoots(files: ArchiveFiles, options?: ReadOptions): P
   if (version !== '1.0.0') throw malformedFile('oci-layout', `version ${JSON.stringify(version)?.slice(0, 100)} is not supported, 1.0.0 is`)
   const roots: Root[] = []
   for (const descriptor of indexOf(index).manifests) {
-    if (!isIndexType(descriptor.mediaType) && !isManifestType(descriptor.mediaType)) continue
+    if (!isDocument(descriptor)) continue
     const name = nameOf(descriptor)
     roots.push({ descriptor, names: name === undefined ? [] : [name] })
   }

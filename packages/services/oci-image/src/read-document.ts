@@ -1,5 +1,5 @@
 import { BerthError } from '@berth/core'
-import { type Descriptor, type ManifestOrIndex, maxDocumentSize, parseManifestOrIndex, verified } from '@berth/oci'
+import { type Descriptor, isIndexType, isManifestType, type ManifestOrIndex, maxDocumentSize, parseManifestOrIndex, verified } from '@berth/oci'
 import type { BlobReader, ReadOptions } from './image.ts'
 
 /**
@@ -22,4 +22,14 @@ export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer
   const parts: Uint8Array[] = []
   for await (const part of stream) parts.push(part)
   return Buffer.concat(parts)
+}
+
+/** Bytes as a stream. */
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes
+}
+
+/** Whether a descriptor is of a manifest or an index, which name other blobs. */
+export function isDocument({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean {
+  return isIndexType(mediaType) || isManifestType(mediaType)
 }

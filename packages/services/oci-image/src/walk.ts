@@ -1,8 +1,8 @@
 import { BerthError } from '@berth/core'
-import { type Descriptor, isIndexType, isManifestType } from '@berth/oci'
+import type { Descriptor } from '@berth/oci'
 import type { BlobReader, ReadOptions } from './image.ts'
 import { present } from './open-index.ts'
-import { readManifestOrIndex } from './read-document.ts'
+import { isDocument, readManifestOrIndex } from './read-document.ts'
 
 export interface WalkOptions extends ReadOptions {
   /** Which manifests of an index are gone into; all unless told otherwise. The others are passed over as if they were not there. */
@@ -25,7 +25,7 @@ export async function* walk(reader: BlobReader, root: Descriptor, options: WalkO
 async function* below(reader: BlobReader, descriptor: Descriptor, options: WalkOptions, seen: Set<string>, depth: number): AsyncGenerator<Descriptor, void, undefined> {
   if (seen.has(descriptor.digest)) return
   seen.add(descriptor.digest)
-  if (!isIndexType(descriptor.mediaType) && !isManifestType(descriptor.mediaType)) {
+  if (!isDocument(descriptor)) {
     if (await reader.has(descriptor, options)) yield descriptor
     return
   }
