@@ -29,6 +29,8 @@ export interface TarEntry {
   xattrs: Map<string, Buffer>
 }
 
+const ustarMagic = Buffer.from('ustar\0')
+
 /** What a header block says by itself. `flag` is its type flag as a character. */
 export interface TarHeader extends Omit<TarEntry, 'type' | 'xattrs'> {
   flag: string
@@ -44,29 +46,31 @@ export function corrupt(what: string): BerthError {
  * @see POSIX.1-2017, pax, "ustar Interchange Format"
  */
 export function decodeHeader(block: Buffer): TarHeader | undefined {
-  let sum = 8 * 0x20
-  for (let index = 0; index < blockSize; index++) if (index < 148 || index >= 156) sum += block[index]!
-  if (sum === 8 * 0x20 && block.every((byte) => byte === 0)) return undefined
-  if (sum !== number(block, 148, 8)) throw corrupt('a header has a wrong checksum')
-  const isUstar = block.toString('latin1', 257, 263) === 'ustar\0'
-  const prefix = isUstar ? text(block, 345, 155) : ''
+  let sum = 0
+  for (let index = 0; index < blockSize; index++) sum += block[index]!
+  if (sum === 0) return undefined
+  // The checksum counts its own field as blanks.
+  for (let index = 148; index < 156; index++) sum += 0x20 - block[index]!
+  if (sum !== decodeNumber(block, 148, 8)) throw corrupt('a header has a wrong checksum')
+  const isUstar = ustarMagic.equals(block.subarray(257, 263))
+  const prefix = isUstar && block[345] !== 0 ? text(block, 345, 155) : ''
   const name = text(block, 0, 100)
-  const whole = prefix === '' ? name : `${prefix}/${name}`
-  const flag = String.fromCharCode(block[156] || 0x30)
-  const size = number(block, 124, 12)
+  const flag = block[156]!
+  const isDevice = flag === 0x33 || flag === 0x34
+  const size = decodeNumber(block, 124, 12)
   if (size < 0) throw corrupt('a size is negative')
   return {
-    name: whole,
-    // Before POSIX, directories were files whose name ended in a slash.
-    flag: flag === '0' && whole.endsWith('/') ? '5' : flag,
-    mode: number(block, 100, 8) & 0o7777,
-    uid: number(block, 108, 8),
-    gid: number(block, 116, 8),
+    name: prefix === '' ? name : `${prefix}/${name}`,
+    flag: String.fromCharCode(flag),
+    mode: decodeNumber(block, 100, 8) & 0o7777,
+    uid: decodeNumber(block, 108, 8),
+    gid: decodeNumber(block, 116, 8),
     size,
-    mtime: BigInt(number(block, 136, 12)) * 1_000_000_000n,
-    linkname: text(block, 157, 100),
-    devmajor: number(block, 329, 8),
-    devminor: number(block, 337, 8),
+    mtime: BigInt(decodeNumber(block, 136, 12)) * 1_000_000_000n,
+    linkname: block[157] === 0 ? '' : text(block, 157, 100),
+    // What others have there before POSIX, and what archivers leave there for other kinds, need not be a number.
+    devmajor: isDevice ? decodeNumber(block, 329, 8) : 0,
+    devminor: isDevice ? decodeNumber(block, 337, 8) : 0,
   }
 }
 
@@ -103,15 +107,27 @@ function text(block: Buffer, offset: number, length: number): string {
   return block.toString('latin1', offset, end < 0 || end > offset + length ? offset + length : end)
 }
 
-/** Octal digits between blanks, or GNU's big-endian two's complement, marked by the first bit. */
-function number(block: Buffer, offset: number, length: number): number {
-  if (block[offset]! & 0x80) {
-    let value = BigInt(block[offset]! & 0x40 ? (block[offset]! | ~0xff) : block[offset]! & 0x7f)
+/** Octal digits between blanks, or GNU's big-endian two's complement, marked by the first bit. @throws `data-loss` */
+export function decodeNumber(block: Buffer, offset: number, length: number): number {
+  const first = block[offset]!
+  if (first & 0x80) {
+    let value = BigInt(first & 0x40 ? first | ~0xff : first & 0x7f)
     for (let index = 1; index < length; index++) value = (value << 8n) | BigInt(block[offset + index]!)
     if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER)) throw corrupt('a number is out of range')
     return Number(value)
   }
-  const digits = block.toString('latin1', offset, offset + length).replace(/^[\0 ]+/, '').replace(/[\0 ][^]*$/, '')
-  if (!/^[0-7]*$/.test(digits)) throw corrupt('a number is not octal')
-  return digits === '' ? 0 : Number.parseInt(digits, 8)
+  let index = offset
+  const end = offset + length
+  while (index < end && isBlank(block[index]!)) index++
+  let value = 0
+  for (; index < end && !isBlank(block[index]!); index++) {
+    const digit = block[index]! - 0x30
+    if (digit < 0 || digit > 7) throw corrupt('a number is not octal')
+    value = value * 8 + digit
+  }
+  return value
+}
+
+function isBlank(byte: number): boolean {
+  return byte === 0 || byte === 0x20
 }

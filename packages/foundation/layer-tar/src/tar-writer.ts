@@ -1,4 +1,4 @@
-import { encodePax } from './pax.ts'
+import { encodePax, xattrKey } from './pax.ts'
 import { blockSize, encodeHeader, fitsOctal, type TarEntry, type TarEntryType } from './tar-header.ts'
 
 const flags: Record<TarEntryType, string> = {
@@ -21,7 +21,7 @@ export function encodeEntry(entry: TarEntry): Buffer {
   if (!fitsOctal(entry.uid, 8)) pax.set('uid', Buffer.from(String(entry.uid)))
   if (!fitsOctal(entry.gid, 8)) pax.set('gid', Buffer.from(String(entry.gid)))
   if (entry.mtime % 1_000_000_000n !== 0n || !fitsOctal(Number(entry.mtime / 1_000_000_000n), 12)) pax.set('mtime', Buffer.from(formatTime(entry.mtime)))
-  for (const key of [...entry.xattrs.keys()].toSorted()) pax.set(`SCHILY.xattr.${key}`, entry.xattrs.get(key)!)
+  for (const key of [...entry.xattrs.keys()].toSorted()) pax.set(xattrKey(key), entry.xattrs.get(key)!)
 
   const { type, xattrs: _, ...fields } = entry
   const header = encodeHeader({ ...fields, name: plain(name), linkname: plain(entry.linkname), flag: flags[type] })
