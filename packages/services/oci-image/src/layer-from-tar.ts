@@ -18,6 +18,8 @@ export interface LayerOptions extends ReadOptions {
   docker?: boolean | undefined
 }
 
+const pieceSize = 128 * 1024
+
 const types: Record<'oci' | 'docker', Record<Compression, string>> = {
   oci: { none: mediaTypes.ociLayer, gzip: mediaTypes.ociLayerGzip, zstd: mediaTypes.ociLayerZstd },
   docker: { none: mediaTypes.dockerLayer, gzip: mediaTypes.dockerLayerGzip, zstd: mediaTypes.dockerLayerZstd },
@@ -59,7 +61,7 @@ async function* compress(source: AsyncIterable<Uint8Array>, compression: Compres
     return
   }
   const deflater = compression === 'gzip' ? createGzip({ level }) : createZstdCompress(level === undefined ? {} : { params: { [constants.ZSTD_c_compressionLevel]: level } })
-  const feeding = pipeline(source, deflater, { signal })
+  const feeding = pipeline(evenPieces(source), deflater, { signal })
   // The loop below meets the same failure.
   feeding.catch(() => {})
   try {
@@ -68,6 +70,25 @@ async function* compress(source: AsyncIterable<Uint8Array>, compression: Compres
   } finally {
     deflater.destroy()
   }
+}
+
+/** The same bytes in pieces of one size: what zstd writes depends on where its input is cut. */
+async function* evenPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let piece = Buffer.allocUnsafeSlow(pieceSize)
+  let filled = 0
+  for await (const chunk of source) {
+    for (let offset = 0; offset < chunk.length; ) {
+      const part = chunk.subarray(offset, offset + pieceSize - filled)
+      piece.set(part, filled)
+      filled += part.length
+      offset += part.length
+      if (filled < pieceSize) continue
+      yield piece
+      piece = Buffer.allocUnsafeSlow(pieceSize)
+      filled = 0
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled)
 }
 
 async function* tapped(source: AsyncIterable<Uint8Array>, see: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { BerthError, isKind, messageOf } from '@berth/core'
 import {
-  compressionOf, type Descriptor, type ImageConfig, type ImageManifest, isConfigType, isForeignLayerType, isIndexType, matchesPlatform, parseConfig, parseDigest, parseIndex, parseManifest,
+  compressionOf, type Descriptor, type ImageConfig, type ImageManifest, isAttestation, isConfigType, isForeignLayerType, isIndexType, matchesPlatform, parseConfig, parseDigest, parseIndex, parseManifest,
   sniffCompression, maxDocumentSize,
 } from '@berth/oci'
 import type { BlobReader, Image, Index, ReadOptions } from './image.ts'
@@ -70,7 +70,7 @@ class Validation {
   async image(descriptor: Descriptor): Promise<void> {
     const manifest = await this.#document(descriptor, (bytes) => parseManifest(bytes, descriptor.mediaType))
     if (manifest === undefined) return
-    if (!isConfigType(manifest.config.mediaType)) return this.#artifact(manifest)
+    if (!isConfigType(manifest.config.mediaType) || isAttestation(descriptor)) return this.#artifact(manifest)
     const config = await this.#document(manifest.config, parseConfig)
     const diffIds = config?.rootfs.diff_ids ?? []
     if (config) this.#agree(descriptor, manifest, config)
