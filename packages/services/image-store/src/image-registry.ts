@@ -1,4 +1,5 @@
 import type { AuthConfig } from '@berth/api-types'
+import { BerthError } from '@berth/core'
 import type { Descriptor, Reference } from '@berth/oci'
 
 interface RegistryCall {
@@ -24,4 +25,19 @@ export interface ImageRegistry {
     call: RegistryCall & { onProgress?: ((bytes: number) => void) | undefined },
   ): Promise<void>
   putManifest(reference: Reference, manifest: { bytes: Uint8Array; mediaType: string }, call: RegistryCall): Promise<void>
+}
+
+/** For a store that is not to reach any. */
+export const noRegistry: ImageRegistry = {
+  manifest: refuse,
+  tags: refuse,
+  blob: refuse,
+  hasBlob: refuse,
+  mountBlob: refuse,
+  putBlob: refuse,
+  putManifest: refuse,
+}
+
+function refuse(): never {
+  throw new BerthError('not-implemented', 'NO_REGISTRY', 'this store has no registry')
 }

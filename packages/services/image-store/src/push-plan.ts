@@ -1,7 +1,6 @@
 import { BerthError, isKind } from '@berth/core'
 import {
   type Descriptor,
-  formatPlatform,
   hostPlatform,
   type ImageManifest,
   matchesPlatform,

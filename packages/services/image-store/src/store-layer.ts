@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip, createZstdDecompress } from 'node:zlib'
 import type { BlobInfo, Ingest } from '@berth/content-store'
 import { BerthError, isKind, messageOf, newId } from '@berth/core'
-import { type Compression, mediaTypes } from '@berth/oci'
+import { mediaTypes } from '@berth/oci'
 import { openStart } from './open-start.ts'
 import type { Store } from './store.ts'
 

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { EngineEvent } from '@berth/core'
 import { tarOf } from '@berth/layer-tar'
-import { digestOf, type ImageConfig, mediaTypes } from '@berth/oci'
+import { type Descriptor, digestOf, type ImageConfig, mediaTypes } from '@berth/oci'
 import { growing } from './growing.ts'
 import { MemorySnapshots, memorySnapshotter, type MemorySnapshotterOptions } from '@berth/snapshotter/memory'
-import { type ContainerUse, type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
+import { type ContainerUse, fsck, type FsckOptions, type FsckProblem, type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
 import { MemoryRegistry } from './memory-registry.ts'
 
 /** A store over fakes, in a directory of its own. */
@@ -44,6 +44,14 @@ export class StoreHarness implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.store[Symbol.asyncDispose]()
     await this.open()
+  }
+
+  /** What `fsck` finds in the store, which is closed for it. */
+  async fsck(options: Pick<FsckOptions, 'repair'> = {}): Promise<FsckProblem[]> {
+    await this.store[Symbol.asyncDispose]()
+    const { problems } = await fsck(this.root, { snapshotter: this.snapshotter, ...options })
+    await this.open()
+    return problems
   }
 
   pull(image: string, options: { tag?: string; platform?: string; signal?: AbortSignal } = {}): Promise<ProgressMessage[]> {
@@ -103,6 +111,17 @@ export function publish(
   }
   const digest = registry.addManifest(path, tag, manifest)
   return { id, digest, manifest, config, layers: made.map((layer) => ({ blob: layer.digest, diffId: layer.diffId, bytes: layer.bytes })) }
+}
+
+/** Puts an index of images into a registry. Answers its digest. */
+export function publishIndex(registry: MemoryRegistry, path: string, images: readonly MadeImage[], { tag = 'latest', others = [] }: { tag?: string; others?: Descriptor[] } = {}): string {
+  const manifests = images.map(({ digest, manifest, config }) => ({
+    mediaType: manifest.mediaType,
+    digest,
+    size: JSON.stringify(manifest).length,
+    platform: { os: config.os, architecture: config.architecture, ...(config.variant && { variant: config.variant }) },
+  }))
+  return registry.addManifest(path, tag, { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [...manifests, ...others] })
 }
 
 export const hex = (digest: string): string => digest.slice(digest.indexOf(':') + 1)
