@@ -93,7 +93,7 @@ export interface IngestInfo {
   updatedAt: Date
 }
 
-/** A blob being written. Disposing it without a commit keeps what came, for another try. */
+/** A blob being written. Disposing it without a commit keeps what came, for another try, and throws when the last pieces cannot be kept. */
 export interface Ingest extends AsyncDisposable {
   readonly key: string
   /** Bytes received; where the next piece goes. */

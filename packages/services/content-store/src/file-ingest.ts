@@ -108,10 +108,12 @@ export class FileIngest implements GrowingIngest {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    // What cannot be written is not kept.
-    await this.#writer.flush().catch(() => {})
-    if (this.#writer.bytes === 0) await rm(this.file, { force: true })
-    await this.#end()
+    try {
+      await stored(this.#writer.flush())
+    } finally {
+      if (this.#writer.bytes === 0) await rm(this.file, { force: true })
+      await this.#end()
+    }
   }
 
   async #end(): Promise<void> {

@@ -175,7 +175,12 @@ class FileContentStore implements ContentStore {
     if (this.#isClosed) return
     this.#isClosed = true
     await this.#transfers[Symbol.asyncDispose]()
-    await Promise.all([...this.#ingests.values()].map(async (ingest) => (await ingest?.[Symbol.asyncDispose](), await ingest?.over)))
+    await Promise.all(
+      [...this.#ingests.values()].map(async (ingest) => {
+        await ingest?.[Symbol.asyncDispose]().catch(() => {})
+        await ingest?.over
+      }),
+    )
     await this.#parts.threads[Symbol.asyncDispose]()
   }
 

@@ -219,7 +219,8 @@ class Transfer {
         }
       }
     } finally {
-      await ingest[Symbol.asyncDispose]()
+      // What could not be kept is fetched the next time.
+      await Promise.resolve(ingest[Symbol.asyncDispose]()).catch(() => {})
     }
   }
 

@@ -5,5 +5,8 @@
  * await using registry = await startRegistry({ root: '/var/lib/registry', port: 5000 })
  * console.log(`push to ${registry.address}/app:1`)
  */
-export { openRegistry, type Registry, type RegistryOptions } from './registry.ts'
-export { type RunningRegistry, startRegistry, type StartRegistryOptions } from './start-registry.ts'
+export type { AccessControl, AccessRefusal, AccessRequest, AccessScope } from './access.ts'
+export type { Collected } from './blobs.ts'
+export type { Fault, FaultSource, RequestTarget } from './faults.ts'
+export { type CollectOptions, openRegistry, type Registry, type RegistryOptions } from './registry.ts'
+export { type RegistryTls, type RunningRegistry, startRegistry, type StartRegistryOptions } from './start-registry.ts'

@@ -1,7 +1,8 @@
 import { BerthError } from '@berth/core'
 import { type DigestAlgorithm, digestOf, type ImageIndex, type ImageManifest, isForeignLayerType, parseDigest, parseManifestOrIndex } from '@berth/oci'
+import type { Blobs } from './blobs.ts'
 import { RegistryProblem } from './registry-problem.ts'
-import type { NewManifest, RegistryRecords } from './registry-records.ts'
+import type { NewManifest, RegistryRecords, StoredManifest } from './registry-records.ts'
 
 export interface PushedManifest {
   repository: string
@@ -15,12 +16,13 @@ export interface PushedManifest {
  * Takes in a manifest or an index, whose parts must be here.
  * @throws RegistryProblem for one that is malformed, is not what its digest says, or names what the repository lacks.
  */
-export function putManifest(records: RegistryRecords, { repository, reference, mediaType, bytes }: PushedManifest): NewManifest {
+export function putManifest(records: RegistryRecords, blobs: Blobs, { repository, reference, mediaType, bytes }: PushedManifest): NewManifest {
   const algorithm: DigestAlgorithm = 'digest' in reference ? parseDigest(reference.digest).algorithm : 'sha256'
   const digest = digestOf(bytes, algorithm)
   if ('digest' in reference && reference.digest !== digest) throw new RegistryProblem(400, 'DIGEST_INVALID', 'provided digest did not match uploaded content')
   const content = parsed(bytes, mediaType)
-  for (const blob of blobsOf(content)) {
+  const referenced = blobsOf(content)
+  for (const blob of referenced) {
     if (!records.hasBlob(repository, blob)) throw new RegistryProblem(404, 'MANIFEST_BLOB_UNKNOWN', `blob unknown to registry: ${blob}`)
   }
   for (const manifest of 'manifests' in content ? content.manifests : []) {
@@ -37,7 +39,13 @@ export function putManifest(records: RegistryRecords, { repository, reference, m
     annotations: content.annotations,
   }
   records.putManifest(stored)
+  blobs.mark(repository, referenced)
   return stored
+}
+
+/** The blobs that a stored manifest names. */
+export function referencedBlobs({ bytes, mediaType }: StoredManifest): string[] {
+  return blobsOf(parsed(bytes, mediaType))
 }
 
 function parsed(bytes: Uint8Array, mediaType: string): ImageManifest | ImageIndex {

@@ -3,6 +3,7 @@ export type ProblemCode =
   | 'BLOB_UNKNOWN'
   | 'BLOB_UPLOAD_INVALID'
   | 'BLOB_UPLOAD_UNKNOWN'
+  | 'DENIED'
   | 'DIGEST_INVALID'
   | 'MANIFEST_BLOB_UNKNOWN'
   | 'MANIFEST_INVALID'
@@ -13,6 +14,8 @@ export type ProblemCode =
   | 'RANGE_INVALID'
   | 'SIZE_INVALID'
   | 'TAG_INVALID'
+  | 'TOOMANYREQUESTS'
+  | 'UNAUTHORIZED'
   | 'UNKNOWN'
   | 'UNSUPPORTED'
 

@@ -29,9 +29,16 @@ export interface RegistryRecords extends Disposable {
   hasBlob(repository: string, digest: string): boolean
   /** Whether any repository has it. */
   isBlobNeeded(digest: string): boolean
+  /** Gives the repository the blob, or says that it is used once more. */
   addBlob(repository: string, digest: string): void
-  /** Takes the blob from the repository; true if no other has it. */
-  removeBlob(repository: string, digest: string): boolean
+  removeBlob(repository: string, digest: string): void
+  /** Somebody has asked for the blob. Cheap when that was so a short while ago, too. */
+  useBlob(repository: string, digest: string): void
+  blobsUnusedSince(repository: string, timeMs: number): string[]
+  /** False if the blob was used meanwhile. */
+  removeBlobUnusedSince(repository: string, digest: string, timeMs: number): boolean
+  repositoriesWithBlobs(): string[]
+  manifestDigests(repository: string): string[]
   manifest(repository: string, digest: string): StoredManifest | undefined
   digestOfTag(repository: string, tag: string): string | undefined
   putManifest(manifest: NewManifest): void
@@ -62,7 +69,11 @@ const migrations = [
      FOREIGN KEY (repository, digest) REFERENCES manifests ON DELETE CASCADE) STRICT, WITHOUT ROWID;
    CREATE INDEX tags_by_digest ON tags (repository, digest);
    CREATE TABLE uploads (id TEXT PRIMARY KEY, repository TEXT NOT NULL, started INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
+  `ALTER TABLE blobs ADD COLUMN used INTEGER NOT NULL DEFAULT 0`,
 ]
+
+/** Milliseconds within which a second use of a blob is not recorded. */
+const usePrecision = 60_000
 
 /** What the registry knows of repositories, tags, manifests and uploads. What was acknowledged survives a loss of power. */
 export function openRegistryRecords(path: string): RegistryRecords {
@@ -70,7 +81,12 @@ export function openRegistryRecords(path: string): RegistryRecords {
   const sql = {
     blob: db.prepare('SELECT 1 FROM blobs WHERE repository = ? AND digest = ?'),
     anyBlob: db.prepare('SELECT 1 FROM blobs WHERE digest = ? LIMIT 1'),
-    addBlob: db.prepare('INSERT OR IGNORE INTO blobs VALUES (?, ?)'),
+    addBlob: db.prepare('INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)'),
+    useBlob: db.prepare('UPDATE blobs SET used = ? WHERE repository = ? AND digest = ? AND used < ?'),
+    unusedBlobs: db.prepare('SELECT digest FROM blobs WHERE repository = ? AND used <= ?'),
+    removeUnusedBlob: db.prepare('DELETE FROM blobs WHERE repository = ? AND digest = ? AND used <= ?'),
+    repositoriesWithBlobs: db.prepare('SELECT DISTINCT repository FROM blobs'),
+    manifestDigests: db.prepare('SELECT digest FROM manifests WHERE repository = ?'),
     removeBlob: db.prepare('DELETE FROM blobs WHERE repository = ? AND digest = ?'),
     manifest: db.prepare('SELECT media_type, bytes FROM manifests WHERE repository = ? AND digest = ?'),
     tag: db.prepare('SELECT digest FROM tags WHERE repository = ? AND tag = ?'),
@@ -96,11 +112,13 @@ export function openRegistryRecords(path: string): RegistryRecords {
   return {
     hasBlob: (repository, digest) => sql.blob.get(repository, digest) !== undefined,
     isBlobNeeded: (digest) => sql.anyBlob.get(digest) !== undefined,
-    addBlob: (repository, digest) => void sql.addBlob.run(repository, digest),
-    removeBlob(repository, digest) {
-      sql.removeBlob.run(repository, digest)
-      return sql.anyBlob.get(digest) === undefined
-    },
+    addBlob: (repository, digest) => void sql.addBlob.run(repository, digest, Date.now()),
+    removeBlob: (repository, digest) => void sql.removeBlob.run(repository, digest),
+    useBlob: (repository, digest) => void sql.useBlob.run(Date.now(), repository, digest, Date.now() - usePrecision),
+    blobsUnusedSince: (repository, timeMs) => sql.unusedBlobs.all(repository, timeMs).map((row) => String(row['digest'])),
+    removeBlobUnusedSince: (repository, digest, timeMs) => sql.removeUnusedBlob.run(repository, digest, timeMs).changes > 0,
+    repositoriesWithBlobs: () => sql.repositoriesWithBlobs.all().map((row) => String(row['repository'])),
+    manifestDigests: (repository) => sql.manifestDigests.all(repository).map((row) => String(row['digest'])),
     manifest(repository, digest) {
       const row = sql.manifest.get(repository, digest)
       return row && { mediaType: String(row['media_type']), bytes: row['bytes'] as Uint8Array }

@@ -64,7 +64,7 @@ export class RegistryHarness implements AsyncDisposable {
 
   /** Names of files: blobs and uploads. */
   async files(): Promise<{ blobs: string[]; uploads: string[] }> {
-    return { blobs: (await readdir(join(this.root, 'blobs/sha256'))).toSorted(), uploads: await readdir(join(this.root, 'uploads')) }
+    return { blobs: (await readdir(join(this.root, 'content/sha256'))).toSorted(), uploads: await readdir(join(this.root, 'ingest')) }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

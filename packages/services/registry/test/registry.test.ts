@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -118,8 +119,8 @@ describe('uploads', () => {
     const sending = request(`http://${harness.registry.address}${location}`, { method: 'PATCH', headers: { 'Content-Length': 12 } })
     sending.on('error', () => {})
     sending.write(content.subarray(0, 5))
-    const file = join(harness.root, 'uploads', location.slice(location.lastIndexOf('/') + 1))
-    while ((await stat(file)).size < 5) await new Promise((resolve) => setImmediate(resolve))
+    const file = join(harness.root, 'ingest', `key-${location.slice(location.lastIndexOf('/') + 1)}`)
+    while ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) < 5) await new Promise((resolve) => setImmediate(resolve))
     return sending
   }
 
@@ -155,12 +156,18 @@ describe('uploads', () => {
 
   it('that nobody finishes are dropped in time', async () => {
     await using hasty = await RegistryHarness.start({ uploadLifetime: -1 })
-    const location = await hasty.begin('a')
+    const begin = async () => {
+      const location = await hasty.begin('a')
+      await hasty.request('PATCH', location, { body: 'some' })
+      return location
+    }
+    const location = await begin()
+    expect((await hasty.files()).uploads).toHaveLength(1)
     await hasty.restart()
     expect(await hasty.refusal('GET', location)).toBe('404 BLOB_UPLOAD_UNKNOWN')
     expect((await hasty.files()).uploads).toEqual([])
-    await hasty.begin('a')
-    await hasty.begin('a')
+    await begin()
+    await begin()
     expect((await hasty.files()).uploads).toHaveLength(1)
   })
 })
@@ -299,8 +306,8 @@ it('answers on a server of the caller', async () => {
 
 it('drops blobs that no record claims, as kill -9 leaves them', async () => {
   const { digest } = await harness.putBlob('a', 'kept')
-  await writeFile(join(harness.root, 'blobs/sha256', hex(digestOf('orphan'))), 'orphan')
-  await writeFile(join(harness.root, 'uploads/orphan'), 'orphan')
+  await writeFile(join(harness.root, 'content/sha256', hex(digestOf('orphan'))), 'orphan')
+  await writeFile(join(harness.root, 'ingest/key-orphan'), 'orphan')
   await harness.restart()
   expect(await harness.files()).toEqual({ blobs: [hex(digest)], uploads: [] })
 })
