@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { cString, libcFunction } from './libc.ts'
+import { cString, libcFunction, slowLibcFunction } from './libc.ts'
 
 type Path = string | Uint8Array
 
@@ -7,7 +7,7 @@ const sysMknod = libcFunction('int mknod(const void *path, unsigned int mode, un
 const sysUtimensat = libcFunction('int utimensat(int directory, const void *path, const void *times, int flags)')
 const sysFlock = libcFunction('int flock(int fd, int operation)')
 const sysOpenat2 = libcFunction('long syscall(long number, int directory, const void *path, const void *how, size_t size)')
-const sysSyncfs = libcFunction('int syncfs(int fd)')
+const sysSyncfs = slowLibcFunction('int syncfs(int fd)')
 
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
@@ -47,9 +47,9 @@ export function lockFile(fd: number): void {
   sysFlock(fd, LOCK_EX | LOCK_NB)
 }
 
-/** Writes the whole file system of a descriptor to disk. @see syncfs(2) */
-export function syncFileSystem(fd: number): void {
-  sysSyncfs(fd)
+/** Writes the whole file system of a descriptor to disk, without holding up the calling thread. @see syncfs(2) */
+export async function syncFileSystem(fd: number): Promise<void> {
+  await sysSyncfs(fd)
 }
 
 /**

@@ -3,9 +3,11 @@ import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 
 interface Koffi {
-  load(path: string | null): { func(prototype: string): (...args: unknown[]) => unknown }
+  load(path: string | null): { func(prototype: string): CFunction }
   errno(): number
 }
+
+type CFunction = ((...args: unknown[]) => unknown) & { async(...args: unknown[]): void }
 
 const require = createRequire(import.meta.url)
 let koffi: Koffi | undefined
@@ -32,6 +34,18 @@ export function libcFunction(prototype: string): (...args: unknown[]) => number 
     const result = Number(func(...args))
     if (result < 0) throw errnoError(koffi?.errno() ?? 0, name)
     return result
+  }
+}
+
+/** A C function that takes long and gives -1 when it fails: it runs in a thread of Node's pool. Why it failed is not known then, since errno is that thread's. */
+export function slowLibcFunction(prototype: string): (...args: unknown[]) => Promise<number> {
+  const name = /(\w+)\(/.exec(prototype)?.[1] ?? prototype
+  return async (...args) => {
+    const result = await new Promise<unknown>((resolve, reject) => {
+      libc().func(prototype).async(...args, (error: Error | null, value: unknown) => (error ? reject(error) : resolve(value)))
+    })
+    if (Number(result) < 0) throw errnoError(constants.errno.EIO, name)
+    return Number(result)
   }
 }
 

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { BerthError } from '@berth/core'
 import { cString, libcFunction } from './libc.ts'
 
@@ -35,17 +36,38 @@ export function parseMountOptions(options: readonly string[]): { flags: number; 
   return { flags, data: data.join(',') }
 }
 
-/** Throws `invalid-argument` where the options do not fit into the page that the kernel reads, else as mount(2). A read-only bind is made in its two steps. */
+/**
+ * Throws `invalid-argument` where the options do not fit into the page that the kernel reads, else as mount(2). A read-only bind is made in its two steps. The layers
+ * of an overlay are named from the directory that they share if it takes that to make them fit, which needs `/proc` and is enough for about 180.
+ */
 export function mount(source: string, target: string, type: string, flags = 0, data = ''): void {
-  if (Buffer.byteLength(data) >= pageSize) {
-    throw new BerthError('invalid-argument', 'MOUNT_OPTIONS_TOO_LONG', `the mount options for ${target} take ${Buffer.byteLength(data)} bytes, and the kernel reads ${pageSize - 1}`)
+  using options = type === 'overlay' && Buffer.byteLength(data) >= pageSize ? shortened(data) : { data, [Symbol.dispose]: () => {} }
+  const bytes = Buffer.byteLength(options.data)
+  if (bytes >= pageSize) {
+    throw new BerthError('invalid-argument', 'MOUNT_OPTIONS_TOO_LONG', `the mount options for ${target} take ${bytes} bytes, and the kernel reads ${pageSize - 1}`)
   }
-  sysMount(cString(source), cString(target), cString(type), flags, data === '' ? null : cString(data))
+  sysMount(cString(source), cString(target), cString(type), flags, options.data === '' ? null : cString(options.data))
   const restrictions = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
   if (flags & MS_BIND && !(flags & MS_REMOUNT) && restrictions) {
     // The kernel takes no other flag together with MS_BIND the first time.
     sysMount(cString(source), cString(target), null, MS_REMOUNT | MS_BIND | restrictions, null)
   }
+}
+
+/** The options of an overlay whose lower directories are named from a descriptor of the directory that they share. */
+function shortened(data: string): { data: string } & Disposable {
+  const options = data.split(',')
+  const index = options.findIndex((option) => option.startsWith('lowerdir='))
+  const lowers = options[index]?.slice('lowerdir='.length).split(':') ?? []
+  const shared = lowers.reduce((path, lower) => {
+    let common = path
+    while (common !== '/' && !lower.startsWith(`${common}/`)) common = dirname(common)
+    return common
+  }, dirname(lowers[0] ?? '/'))
+  if (shared === '/' || shared === '.') return { data, [Symbol.dispose]: () => {} }
+  const fd = openSync(shared, constants.O_RDONLY | constants.O_DIRECTORY)
+  options[index] = `lowerdir=${lowers.map((lower) => `/proc/self/fd/${fd}${lower.slice(shared.length)}`).join(':')}`
+  return { data: options.join(','), [Symbol.dispose]: () => closeSync(fd) }
 }
 
 /** Unmounts; `detach` takes the mount out of sight now, and frees it when nothing uses it any more. @see umount2(2) */

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, stat } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 import { BerthError } from '@berth/core'
 import { cString, libcFunction } from './libc.ts'
@@ -29,15 +29,33 @@ export function setns(fd: number, type = 0): void {
 
 let ownFs = false
 
+/** Gives the calling worker thread a root and a working directory that it shares with no other; once. */
+export function ownFsState(): void {
+  onlyInWorker('a root directory of its own')
+  if (ownFs) return
+  // Node's threads for asynchronous work are made by the thread that asks them first, and share its root with it: let it be done before.
+  stat('/', () => {})
+  sysUnshare(cloneFlags.CLONE_FS)
+  ownFs = true
+}
+
+/** Changes the working directory of the calling worker thread, which has {@link ownFsState}. @see fchdir(2) */
+export function changeDirectory(fd: number): void {
+  sysFchdir(fd)
+}
+
+/** Makes the working directory the root directory of the calling worker thread, which has {@link ownFsState}. @see chroot(2) */
+export function changeRoot(): void {
+  sysChroot(cString('.'))
+}
+
 /**
  * Runs synchronous work with `dir` as the root directory of the calling worker thread, so that no path and no link that the work meets leads out
  * of it: the kernel enforces it. The thread's own root is back when it returns.
  * @see chroot(2), which warns of descriptors that stay open: the work must not be handed any of directories outside.
  */
 export function withRoot<T>(dir: string, work: () => T): T {
-  onlyInWorker('withRoot')
-  if (!ownFs) sysUnshare(cloneFlags.CLONE_FS) // a root directory of this thread's own
-  ownFs = true
+  ownFsState()
   const saved = openSync('/', 'r')
   try {
     sysChroot(cString(dir))
