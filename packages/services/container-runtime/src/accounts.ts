@@ -25,7 +25,8 @@ function readInside(root: number, path: string): string | undefined {
   }
 }
 
-function accountsBelow(directory: string): AccountFiles {
+/** The account files below a directory. */
+export function accountsBelow(directory: string): AccountFiles {
   const root = openSync(directory, 'r')
   try {
     return { passwd: readInside(root, 'etc/passwd'), group: readInside(root, 'etc/group') }

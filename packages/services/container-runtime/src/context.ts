@@ -4,6 +4,7 @@ import type { HostConfig } from '@berth/api-types'
 import type { AccountCache, AccountReader } from './accounts.ts'
 import type { CgroupDirectories } from './cgroup-stats.ts'
 import type { Container } from './container.ts'
+import type { ContainerFiles } from './container-files.ts'
 import type { ContainerIndex } from './container-index.ts'
 import type { ContainerRuntimeDependencies } from './dependencies.ts'
 import type { ContainerRecords } from './records.ts'
@@ -33,6 +34,8 @@ export interface Context {
   logger: Logger
   records: ContainerRecords
   containers: ContainerIndex
+  /** Their root file systems, for copies. */
+  files: ContainerFiles
   /** A container's transitions, by its ID. */
   locks: KeyedMutex
   /** Aborts when the runtime lets go of its containers. */

@@ -1,14 +1,14 @@
 import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint, NetworkSettings } from '@berth/api-types'
 import type { EmitEvent, Logger } from '@berth/core'
 import type { LogDriver } from '@berth/log-driver'
-import type { ImageConfig } from '@berth/oci'
+import type { ImageConfig, ImageRunConfig } from '@berth/oci'
 import type { OciRuntime } from '@berth/oci-runtime'
 import type { Mount, Snapshotter } from '@berth/snapshotter'
 
 /** What the container runtime needs of the rest of an engine, in its own words; an engine gives it the services that do it. */
 export interface ContainerRuntimeDependencies {
   images: ContainerImages
-  snapshotter: Pick<Snapshotter, 'name' | 'prepare' | 'mounts' | 'remove' | 'stat' | 'usage'>
+  snapshotter: Pick<Snapshotter, 'name' | 'prepare' | 'mounts' | 'remove' | 'stat' | 'usage' | 'diff' | 'changes'>
   networks: ContainerNetworks
   volumes: ContainerVolumes
   /** By name; `HostConfig.Runtime` chooses, the first is the default. */
@@ -22,6 +22,27 @@ export interface ContainerRuntimeDependencies {
 export interface ContainerImages {
   /** Throws `not-found` with Docker's `No such image: …`. The runtime's own records are what keeps an image in use. */
   resolve(ref: string, options?: { platform?: string }): Promise<ContainerImage>
+  /** Makes an image of another and a layer on top. */
+  commit(options: ImageCommit): Promise<{ id: string }>
+}
+
+export interface ImageCommit {
+  /** ID of the image below. */
+  parent: string
+  /** An uncompressed tar, with whiteouts. */
+  layer: AsyncIterable<Uint8Array>
+  config: ImageRunConfig
+  /** Dockerfile instructions, which change the config. */
+  changes: string[]
+  author: string
+  comment: string
+  /** What made the layer, for the history. */
+  createdBy: string
+  repo?: string
+  tag?: string
+  /** ID of the container. */
+  container: string
+  signal: AbortSignal
 }
 
 export interface ContainerImage {

@@ -8,15 +8,20 @@
  */
 export type { AccountReader } from './accounts.ts'
 export type { AttachOptions } from './attach.ts'
+export type { PathStat } from './archive/path-stat.ts'
+export type { ContainerChange } from './changes.ts'
+export type { CommitContainerOptions } from './commit.ts'
 export type { WaitCondition, WaitResult } from './container.ts'
 export type { ContainerRuntimeOptions } from './context.ts'
 export type { StopOptions } from './control.ts'
+export type { WriteArchiveOptions } from './copy.ts'
 export type {
   ContainerImage,
   ContainerImages,
   ContainerNetworks,
   ContainerRuntimeDependencies,
   ContainerVolumes,
+  ImageCommit,
   InterfaceCounters,
   NetworkRequest,
   NetworkSandbox,

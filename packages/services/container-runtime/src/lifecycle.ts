@@ -29,6 +29,7 @@ export class Lifecycle {
     let isTried = false
     try {
       await this.#ctx.locks.run(container.id, async () => {
+        await this.#ctx.files.drained(container.id)
         this.#checkStartable(container)
         isTried = true
         container.restartDelay = 0
@@ -45,6 +46,7 @@ export class Lifecycle {
   /** Starts as the restart policy does when the engine starts. */
   async resume(container: Container): Promise<void> {
     await this.#ctx.locks.run(container.id, async () => {
+      await this.#ctx.files.drained(container.id)
       this.#checkStartable(container)
       await this.#launch(container)
     })
@@ -88,6 +90,7 @@ export class Lifecycle {
     if (container.isRemoving) throw new BerthError('conflict', 'REMOVAL_IN_PROGRESS', `removal of container ${name} is already in progress`)
     container.isRemoving = true
     try {
+      if (!container.isRunning || force) await this.#ctx.files.end(id)
       // A start under way ends first; no other can begin now.
       await this.#ctx.locks.run(id, async () => {})
       if (container.isRunning && !force) throw this.#stillRunning(container)
@@ -106,6 +109,8 @@ export class Lifecycle {
     records.savePhase(record)
     this.#execs.forgetAll(container)
     container.streams?.end()
+    // What was being opened when the removal began.
+    await this.#ctx.files.end(container.id)
     try {
       await releaseContainer(this.#ctx, container, { removeAnonymous: volumes })
     } catch (error) {
@@ -267,9 +272,10 @@ export class Lifecycle {
   }
 
   async #restartNow(container: Container): Promise<void> {
-    const { closed, locks, logger } = this.#ctx
+    const { closed, files, locks, logger } = this.#ctx
     try {
       await locks.run(container.id, async () => {
+        await files.drained(container.id)
         if (!container.pendingRestart || container.isRemoving || closed.aborted) return
         container.pendingRestart = undefined
         container.state.restartCount++

@@ -3,11 +3,16 @@ import type { ContainerCreateRequest, ContainerInspectResponse, ContainerStatsRe
 import { BerthError, isKind, KeyedMutex, messageOf, silent } from '@berth/core'
 import type { LogEntry } from '@berth/log-driver'
 import { AccountCache } from './accounts.ts'
+import type { PathStat } from './archive/path-stat.ts'
 import { attachContainer, type AttachOptions } from './attach.ts'
+import { changesOf, type ContainerChange } from './changes.ts'
+import { type CommitContainerOptions, commitContainer } from './commit.ts'
 import type { Container, WaitCondition, WaitResult } from './container.ts'
+import { ContainerFiles } from './container-files.ts'
 import { ContainerIndex } from './container-index.ts'
-import { type ContainerRuntimeOptions, type Context, emit } from './context.ts'
+import type { ContainerRuntimeOptions, Context } from './context.ts'
 import { killContainer, pauseContainer, resizeContainer, restartContainer, stopContainer, type StopOptions, unpauseContainer } from './control.ts'
+import { exportContainer, readArchive, statPath, writeArchive, type WriteArchiveOptions } from './copy.ts'
 import { createContainer } from './create.ts'
 import type { ContainerRuntimeDependencies } from './dependencies.ts'
 import { Execs } from './execs.ts'
@@ -46,7 +51,18 @@ export interface ContainerOperations {
   resize(ref: string, size: { width: number; height: number }): Promise<void>
   logs(ref: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogEntry> }>
   attach(ref: string, options: AttachOptions): Promise<Attachment>
+  /** Its root file system as a tar, without volumes. */
   export(ref: string, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
+  /** What it has changed in its image's files. */
+  changes(ref: string, options: { signal?: AbortSignal }): Promise<ContainerChange[]>
+  /** What a path is, links before its last part followed inside the container. Throws `not-found` also for the path. */
+  statPath(ref: string, path: string): Promise<PathStat>
+  /** A path with all below it as a tar. A start waits until it is read or given up; a removal ends it. */
+  readArchive(ref: string, path: string, options: { signal: AbortSignal }): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }>
+  /** Unpacks a tar, perhaps compressed, into a directory. A start waits for it; a removal ends it. */
+  writeArchive(ref: string, path: string, source: AsyncIterable<Uint8Array>, options: WriteArchiveOptions): Promise<void>
+  /** Makes an image of its image and what it has changed. */
+  commit(ref: string, options: CommitContainerOptions): Promise<{ Id: string }>
 }
 
 export interface ExecOperations {
@@ -81,7 +97,7 @@ export interface ContainerRuntime extends AsyncDisposable {
 export async function openContainerRuntime(deps: ContainerRuntimeDependencies, options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
   const closing = new AbortController()
   const { machine, cgroupMounts } = findMachine(options.machine)
-  const ctx: Context = {
+  const context: Omit<Context, 'files'> = {
     deps,
     options,
     machine,
@@ -93,17 +109,20 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
     locks: new KeyedMutex(),
     closed: closing.signal,
   }
+  const files = new ContainerFiles(context)
+  const ctx: Context = { ...context, files }
   const execs = new Execs(ctx)
   const lifecycle = new Lifecycle(ctx, execs)
-  const close = (): void => {
+  const close = async (): Promise<void> => {
     closing.abort()
+    await files[Symbol.asyncDispose]()
     for (const container of ctx.containers.all()) letGo(container)
     ctx.records[Symbol.dispose]()
   }
   try {
     await restoreContainers(ctx, lifecycle)
   } catch (error) {
-    close()
+    await close()
     throw error
   }
   return {
@@ -120,7 +139,7 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
     counts: () => countsOf(ctx.containers.all()),
     stopAll: (stopOptions) => stopAll(ctx, lifecycle, stopOptions?.timeout),
     [Symbol.asyncDispose]: async () => {
-      if (!closing.signal.aborted) close()
+      if (!closing.signal.aborted) await close()
     },
   }
 }
@@ -154,10 +173,12 @@ function containerOperations(ctx: Context, lifecycle: Lifecycle): ContainerOpera
     resize: async (ref, size) => resizeContainer(ctx, resolve(ref), size),
     logs: async (ref, options) => readLogs(ctx, resolve(ref), options),
     attach: async (ref, options) => attachContainer(ctx, resolve(ref), options),
-    async export(ref) {
-      emit(ctx, resolve(ref), 'export')
-      throw new BerthError('not-implemented', 'EXPORT_NOT_SUPPORTED', 'containers cannot be exported yet')
-    },
+    export: async (ref, { signal }) => exportContainer(ctx, resolve(ref), signal),
+    changes: async (ref, { signal }) => changesOf(ctx, resolve(ref), signal),
+    statPath: async (ref, path) => statPath(ctx, resolve(ref), ref, path),
+    readArchive: async (ref, path, { signal }) => readArchive(ctx, resolve(ref), ref, path, signal),
+    writeArchive: async (ref, path, source, options) => writeArchive(ctx, resolve(ref), ref, path, source, options),
+    commit: async (ref, options) => commitContainer(ctx, resolve(ref), options),
   }
 }
 

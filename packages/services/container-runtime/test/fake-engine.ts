@@ -7,7 +7,7 @@ import { BerthError, type EngineEvent } from '@berth/core'
 import type { Log, LogDriver, LogEntry, LogStream, ReadLogOptions } from '@berth/log-driver'
 import { type MemoryProgram, memoryRuntime, MemoryWorld } from '@berth/oci-runtime/memory'
 import { memorySnapshotter, MemorySnapshots } from '@berth/snapshotter/memory'
-import { type ContainerRuntime, type ContainerRuntimeDependencies, type NetworkRequest, openContainerRuntime } from '../src/index.ts'
+import { type ContainerRuntime, type ContainerRuntimeDependencies, type ImageCommit, type NetworkRequest, openContainerRuntime } from '../src/index.ts'
 
 /** Programs of the fake image. */
 const programs: Record<string, MemoryProgram> = {
@@ -64,6 +64,7 @@ class FakeWorld {
   readonly reserved = new Map<string, NetworkRequest>()
   readonly attached = new Set<string>()
   readonly volumes = new Set<string>()
+  readonly commits: (Omit<ImageCommit, 'layer'> & { layer: Buffer })[] = []
 }
 
 function logDriver({ logs }: FakeWorld): LogDriver {
@@ -124,8 +125,11 @@ export interface FakeEngine extends AsyncDisposable {
   event(action: string, count?: number): Promise<EngineEvent>
 }
 
-/** A container runtime on fakes of everything else. */
-export async function fakeEngine(imageConfig: object = {}): Promise<FakeEngine> {
+/** A container runtime on fakes of everything else; `real` puts what it likes in their place. */
+export async function fakeEngine(
+  imageConfig: object = {},
+  real: (fakes: ContainerRuntimeDependencies) => Partial<ContainerRuntimeDependencies> = () => ({}),
+): Promise<FakeEngine> {
   const directory = mkdtempSync(join(tmpdir(), 'container-runtime-'))
   const world = new FakeWorld()
   const events: EngineEvent[] = []
@@ -134,11 +138,18 @@ export async function fakeEngine(imageConfig: object = {}): Promise<FakeEngine> 
   const fault = async (name: string, id: string) => faults.get(name)?.(id)
   let oci = memoryRuntime({ programs, world: world.tasks, before: fault })
   const settings: NetworkSettings = { Networks: { bridge: { NetworkID: 'n1' } }, Ports: { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }] } } as unknown as NetworkSettings
-  const dependencies = (): ContainerRuntimeDependencies => ({
+  const fakes = (): ContainerRuntimeDependencies => ({
     images: {
       async resolve(ref) {
         if (ref.startsWith('missing')) throw new BerthError('not-found', 'IMAGE_NOT_FOUND', `No such image: ${ref}`)
         return { id: `sha256:${ref === 'other' ? 'b' : 'a'}`, chainId: undefined, config: { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [] }, config: imageConfig } }
+      },
+      async commit({ layer, container, ...options }) {
+        await fault('commit', container)
+        const chunks: Uint8Array[] = []
+        for await (const chunk of layer) chunks.push(chunk)
+        world.commits.push({ ...options, container, layer: Buffer.concat(chunks) })
+        return { id: `sha256:c${world.commits.length}` }
       },
     },
     snapshotter: memorySnapshotter({ world: world.snapshots, before: fault }),
@@ -187,6 +198,10 @@ export async function fakeEngine(imageConfig: object = {}): Promise<FakeEngine> 
       for (const listener of listeners) listener()
     },
   })
+  const dependencies = (): ContainerRuntimeDependencies => {
+    const all = fakes()
+    return { ...all, ...real(all) }
+  }
   const open = () =>
     openContainerRuntime(dependencies(), {
       stateDir: join(directory, 'state'),

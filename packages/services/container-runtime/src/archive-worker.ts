@@ -1,0 +1,176 @@
+import { once } from 'node:events'
+import { realpathSync } from 'node:fs'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { BerthError, isKind, messageOf, serveCalls } from '@berth/core'
+import { LayerExtractor, packTree, TarReader } from '@berth/layer-tar'
+import { withMountNamespace } from '@berth/linux'
+import type { Mount } from '@berth/snapshotter'
+import { accountsBelow } from './accounts.ts'
+import { makeRoot, makeView, type ViewOptions } from './archive/container-view.ts'
+import { openDirectory, type WriteOptions } from './archive/destination.ts'
+import { absolutePath, type PathStat, statPath } from './archive/path-stat.ts'
+import type { AccountFiles } from './spec/index.ts'
+
+/**
+ * What the thread is asked to do. Views are descriptors of mount namespaces, the caller's to close once nothing is asked of them any more. What is
+ * done in a view is done inside it by one synchronous call, between which the thread is outside: nothing that Node loads by itself comes from a container.
+ */
+export interface ArchiveJobs {
+  /** See {@link makeRoot}. */
+  root(mounts: readonly Mount[], directory: string): number
+  /** See {@link makeView}. */
+  view(options: ViewOptions): number
+  stat(view: number, path: string): PathStat
+  accounts(view: number): AccountFiles
+  /** Begins to pack a path, or all of the root. */
+  read(copy: number, view: number, path: string | undefined): PathStat | undefined
+  /** The next batch of what is packed; undefined when that was all. */
+  next(copy: number): Uint8Array | undefined
+  /** Begins to unpack into a directory. */
+  write(copy: number, view: number, path: string, options: WriteOptions): void
+  /** A piece of the archive. The first tells its compression by its first bytes, so it holds them whole. */
+  put(copy: number, chunk: Uint8Array): Promise<void>
+  finish(copy: number): Promise<void>
+  /** Lets go of what {@link read} or {@link write} began; nothing of it is done in its view after this. */
+  end(copy: number): void
+}
+
+interface Reading {
+  view: number
+  tree: Generator<Uint8Array, void, undefined>
+}
+
+const readings = new Map<number, Reading>()
+const writings = new Map<number, Writing>()
+
+/** The compressions that are told by their first bytes. */
+const compressions = [
+  { magic: [0x1f, 0x8b], inflate: createGunzip },
+  { magic: [0x28, 0xb5, 0x2f, 0xfd], inflate: createZstdDecompress },
+  { magic: [0x42, 0x5a, 0x68], inflate: undefined, name: 'bzip2' },
+  { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], inflate: undefined, name: 'xz' },
+] as const
+
+/** An archive that is unpacked into a view as it arrives. */
+class Writing {
+  readonly #view: number
+  readonly #extractor: LayerExtractor
+  readonly #reader: TarReader
+  #inflate: ReturnType<typeof createGunzip> | undefined
+  #started = false
+  #ended = false
+  /** Rejected when it cannot be decompressed, or unpacked as it is. */
+  readonly #broken = Promise.withResolvers<never>()
+
+  constructor(view: number, extractor: LayerExtractor) {
+    this.#view = view
+    this.#extractor = extractor
+    this.#reader = new TarReader(extractor)
+    this.#broken.promise.catch(() => {})
+  }
+
+  async put(chunk: Buffer): Promise<void> {
+    if (!this.#started) this.#start(chunk)
+    const inflate = this.#inflate
+    if (!inflate) return this.#unpack(chunk)
+    const written = new Promise<void>((resolve) => inflate.write(chunk, (error) => error || resolve()))
+    await Promise.race([written, this.#broken.promise])
+  }
+
+  async finish(): Promise<void> {
+    const inflate = this.#inflate
+    if (inflate) {
+      const ended = once(inflate, 'end')
+      ended.catch(() => {}) // told by the race
+      inflate.end()
+      await Promise.race([ended, this.#broken.promise])
+    }
+    this.#inside(() => {
+      this.#reader.finish()
+      this.#extractor.finish()
+    })
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#broken.reject(new BerthError('cancelled', 'COPY_ENDED', 'the copy was ended'))
+    this.#inflate?.destroy()
+    this.#extractor.abort()
+  }
+
+  #start(chunk: Buffer): void {
+    this.#started = true
+    const found = compressions.find(({ magic }) => magic.every((byte, index) => chunk[index] === byte))
+    if (!found) return
+    if (!found.inflate) throw new BerthError('not-implemented', 'ARCHIVE_COMPRESSION', `archives compressed by ${found.name} are not supported`)
+    const inflate = found.inflate({ chunkSize: 256 * 1024 })
+    this.#inflate = inflate as ReturnType<typeof createGunzip>
+    inflate.on('error', (error: Error) =>
+      this.#broken.reject(new BerthError('invalid-argument', 'ARCHIVE_INVALID', `the archive cannot be decompressed: ${messageOf(error)}`, { cause: error })),
+    )
+    inflate.on('data', (bytes: Buffer) => {
+      try {
+        this.#unpack(bytes)
+      } catch (error) {
+        this.#broken.reject(error)
+        inflate.destroy()
+      }
+    })
+  }
+
+  #unpack(bytes: Buffer): void {
+    if (!this.#ended) this.#inside(() => this.#reader.push(bytes))
+  }
+
+  #inside(work: () => void): void {
+    try {
+      withMountNamespace(this.#view, work)
+    } catch (error) {
+      throw isKind(error, 'data-loss') ? new BerthError('invalid-argument', 'ARCHIVE_INVALID', messageOf(error), { cause: error }) : error
+    }
+  }
+}
+
+function byteString(path: string): string {
+  return Buffer.from(path).toString('latin1')
+}
+
+function read(copy: number, view: number, path: string | undefined): PathStat | undefined {
+  if (path === undefined) {
+    readings.set(copy, { view, tree: packTree({ whiteouts: 'none' }) })
+    return undefined
+  }
+  const absolute = absolutePath(path)
+  return withMountNamespace(view, () => {
+    const stat = statPath(absolute)
+    // The end of a path that means a directory may be a link; that of any other is packed as it is.
+    const packed = stat.mode >= 2 ** 31 ? realpathSync.native(absolute, 'buffer').toString('latin1') : byteString(absolute)
+    readings.set(copy, { view, tree: packTree({ whiteouts: 'none', path: packed, name: byteString(stat.name) }) })
+    return stat
+  })
+}
+
+serveCalls<ArchiveJobs>({
+  root: makeRoot,
+  view: makeView,
+  stat: (view, path) => withMountNamespace(view, () => statPath(absolutePath(path))),
+  accounts: (view) => withMountNamespace(view, () => accountsBelow('/')),
+  read,
+  next(copy) {
+    const reading = readings.get(copy)
+    return reading && (withMountNamespace(reading.view, () => reading.tree.next()).value ?? undefined)
+  },
+  write(copy, view, path, options) {
+    const into = withMountNamespace(view, () => openDirectory(absolutePath(path)))
+    const { owner, noOverwriteDirNonDir } = options
+    writings.set(copy, new Writing(view, new LayerExtractor({ whiteouts: 'none', into, owner, noOverwriteDirNonDir })))
+  },
+  put: async (copy, chunk) => writings.get(copy)?.put(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)),
+  finish: async (copy) => writings.get(copy)?.finish(),
+  end(copy) {
+    readings.get(copy)?.tree.return()
+    readings.delete(copy)
+    writings.get(copy)?.end()
+    writings.delete(copy)
+  },
+})

@@ -1,0 +1,157 @@
+import { closeSync, openSync } from 'node:fs'
+import { BerthError, isErrno, isKind, KeyedMutex, WorkerCalls, workerFile } from '@berth/core'
+import type { ArchiveJobs } from './archive-worker.ts'
+import type { Container, Run } from './container.ts'
+import type { Context } from './context.ts'
+import type { VolumeMount } from './dependencies.ts'
+import { FilesView } from './files-view.ts'
+
+/** The root file system of a container that does not run, mounted for those who look at it. */
+interface StoppedRoot {
+  /** Descriptor of a mount namespace. */
+  fd: number
+  users: number
+  volumes: VolumeMount[] | undefined
+}
+
+/** How many threads copy; each works for any number of clients, a batch at a time, so that a slow client takes none away. */
+const threadCount = 2
+/** Milliseconds. */
+const linger = 5000
+
+/**
+ * Opens containers' files for copies. They are seen in private mount namespaces by threads, whatever the container does meanwhile; nothing is mounted on the
+ * machine, and the kernel takes all down with the last descriptor.
+ */
+export class ContainerFiles implements AsyncDisposable {
+  readonly #ctx: Omit<Context, 'files'>
+  readonly #threads = Array.from({ length: threadCount }, () => ({
+    calls: new WorkerCalls<ArchiveJobs>(workerFile(import.meta.url, 'archive-worker'), { linger, trackUnmanagedFds: false }), // descriptors are the caller's
+    views: 0,
+  }))
+  readonly #roots = new Map<string, StoppedRoot>()
+  readonly #views = new Map<string, Set<FilesView>>()
+  /** The roots, by container. */
+  readonly #locks = new KeyedMutex()
+
+  constructor(ctx: Omit<Context, 'files'>) {
+    this.#ctx = ctx
+  }
+
+  /**
+   * Opens a container's files as it sees them, or, if it does not run, its root file system with its volumes; `rootOnly`: without anything that is mounted
+   * there. The view ends early when the container is removed. Throws `conflict` when it is being removed.
+   */
+  async open(container: Container, { rootOnly = false, signal }: { rootOnly?: boolean; signal: AbortSignal }): Promise<FilesView> {
+    const { locks, closed } = this.#ctx
+    for (;;) {
+      signal.throwIfAborted()
+      closed.throwIfAborted()
+      const view = await locks.run(container.id, () => this.#tryOpen(container, rootOnly, signal))
+      if (view) return view
+      await container.run?.ended
+    }
+  }
+
+  /** Settles when nobody looks at a container's files, so that its root file system may be mounted by a start. */
+  async drained(id: string): Promise<void> {
+    for (let views = this.#views.get(id); views; views = this.#views.get(id)) await Promise.all([...views].map(({ closed }) => closed))
+  }
+
+  /** Ends what is being copied from or to a container. */
+  async end(id: string): Promise<void> {
+    const reason = new BerthError('conflict', 'CONTAINER_REMOVED', `container ${id} is being removed`)
+    for (const view of this.#views.get(id) ?? []) view.abort(reason)
+    await this.drained(id)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const views = [...this.#views.values()].flatMap((open) => [...open])
+    for (const view of views) view.abort(new BerthError('cancelled', 'RUNTIME_CLOSED', 'the engine lets go of its containers'))
+    await Promise.all(views.map(({ closed }) => closed))
+    await Promise.all(this.#threads.map(({ calls }) => calls.end()))
+  }
+
+  /** Undefined when its run has just ended and is not over yet. */
+  async #tryOpen(container: Container, rootOnly: boolean, signal: AbortSignal): Promise<FilesView | undefined> {
+    const { id, run, record } = container
+    if (container.isRemoving || record.phase !== 'ready' || container.state.status === 'dead') {
+      throw new BerthError('conflict', 'CONTAINER_REMOVED', `container ${id} is being removed`)
+    }
+    const thread = this.#threads.toSorted((a, b) => a.views - b.views)[0]!
+    const opened = run ? await this.#ofProcess(container, run, thread.calls, rootOnly) : await this.#ofStopped(container, thread.calls, rootOnly)
+    if (!opened) return undefined
+    const { fd, leave } = opened
+    thread.views++
+    const views = this.#views.get(id) ?? new Set()
+    this.#views.set(id, views)
+    const view = new FilesView({
+      thread: thread.calls,
+      fd,
+      signal,
+      onClose: async () => {
+        thread.views--
+        closeSync(fd)
+        await leave().finally(() => {
+          views.delete(view)
+          if (views.size === 0) this.#views.delete(id)
+        })
+      },
+    })
+    views.add(view)
+    return view
+  }
+
+  async #ofProcess({ state }: Container, { task }: Run, thread: WorkerCalls<ArchiveJobs>, rootOnly: boolean): Promise<{ fd: number; leave(): Promise<void> } | undefined> {
+    let base: number
+    try {
+      base = openSync(`/proc/${state.pid}/ns/mnt`, 'r')
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined
+      throw error
+    }
+    try {
+      // Asked after it was opened: a task that runs now ran then, so the number was its own.
+      const status = await task.status().catch((error: unknown) => {
+        if (isKind(error, 'not-found')) return 'stopped'
+        throw error
+      })
+      if (status === 'stopped') return undefined
+      const fd = await thread.call('view', { base, rootOnly, volumes: [], readonlyRoot: false })
+      return { fd, leave: async () => {} }
+    } finally {
+      closeSync(base)
+    }
+  }
+
+  async #ofStopped({ id, record }: Container, thread: WorkerCalls<ArchiveJobs>, rootOnly: boolean): Promise<{ fd: number; leave(): Promise<void> }> {
+    return this.#locks.run(id, async () => {
+      const root = this.#roots.get(id) ?? (await this.#mountRoot(id, thread))
+      root.users++
+      try {
+        if (!rootOnly) root.volumes ??= await this.#ctx.deps.volumes.attach(id)
+        const readonlyRoot = record.definition.host.ReadonlyRootfs ?? false
+        const fd = await thread.call('view', { base: root.fd, rootOnly, volumes: rootOnly ? [] : (root.volumes ?? []), readonlyRoot })
+        return { fd, leave: () => this.#locks.run(id, () => this.#leave(id, root)) }
+      } catch (error) {
+        await this.#leave(id, root)
+        throw error
+      }
+    })
+  }
+
+  async #mountRoot(id: string, thread: WorkerCalls<ArchiveJobs>): Promise<StoppedRoot> {
+    // Any directory of this machine does, as the mount is in the namespace only.
+    const fd = await thread.call('root', await this.#ctx.deps.snapshotter.mounts(id), this.#ctx.options.stateDir)
+    const root: StoppedRoot = { fd, users: 0, volumes: undefined }
+    this.#roots.set(id, root)
+    return root
+  }
+
+  async #leave(id: string, root: StoppedRoot): Promise<void> {
+    if (--root.users > 0) return
+    this.#roots.delete(id)
+    closeSync(root.fd)
+    if (root.volumes) await this.#ctx.deps.volumes.detach(id)
+  }
+}
