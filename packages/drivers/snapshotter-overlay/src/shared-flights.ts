@@ -5,6 +5,11 @@
 export class SharedFlights<T> {
   readonly #flights = new Map<string, { result: Promise<T>; control: AbortController; waiting: number; listeners: Set<(bytes: number) => void> }>()
 
+  /** Whether there is work for a key that is not being given up. */
+  has(key: string): boolean {
+    return this.#flights.get(key)?.control.signal.aborted === false
+  }
+
   /** An aborted caller that was the last one is answered when the work has ended, so that nothing goes on behind its back. */
   async join(
     key: string,

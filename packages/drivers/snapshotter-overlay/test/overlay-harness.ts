@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { mount, parseMountOptions, umount } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import type { SnapshotterHarness } from '@berth/snapshotter/contract'
@@ -34,9 +35,10 @@ function filesIn(root: string): Record<string, string> {
 
 export async function overlayHarness(): Promise<SnapshotterHarness & { root: string }> {
   const root = mkdtempSync(join(tmpdir(), 'berth-overlay-'))
+  const open = () => overlaySnapshotter({ root, writeOutAfter: 3_600_000 })
   const harness = {
     root,
-    snapshotter: overlaySnapshotter({ root }),
+    snapshotter: open(),
     async read(key: string) {
       return withMounted(await harness.snapshotter.mounts(key), filesIn)
     },
@@ -50,7 +52,18 @@ export async function overlayHarness(): Promise<SnapshotterHarness & { root: str
     },
     async restart() {
       await harness.snapshotter[Symbol.asyncDispose]()
-      harness.snapshotter = overlaySnapshotter({ root })
+      harness.snapshotter = open()
+    },
+    async losePower() {
+      await harness.snapshotter[Symbol.asyncDispose]()
+      using records = new DatabaseSync(join(root, 'snapshots.db'))
+      // What was not written out was made in another start of the machine now, and its files are damaged.
+      for (const { id } of records.prepare('UPDATE snapshots SET unwritten = ? WHERE unwritten IS NOT NULL RETURNING id').all('an earlier boot')) {
+        const directory = join(root, String(id), 'fs')
+        for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true })
+        writeFileSync(join(directory, 'zeros'), Buffer.alloc(4096))
+      }
+      harness.snapshotter = open()
     },
     async [Symbol.asyncDispose]() {
       await harness.snapshotter[Symbol.asyncDispose]()

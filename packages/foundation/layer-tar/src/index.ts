@@ -6,9 +6,10 @@
  * await workers.apply({ path: 'layer.tar.gz', compression: 'gzip', root: '/srv/layer', whiteouts: 'overlay' })
  */
 export type { ApplyLayerOptions, ApplyLayerResult } from './apply-layer.ts'
+export type { TreeChange } from './changes-of.ts'
 export type { TreeUsage } from './directory-tree.ts'
 export { type ExtractOptions, type ExtractResult, LayerExtractor } from './extract-layer.ts'
-export { LayerWorkers, type LayerWorkersOptions } from './layer-workers.ts'
+export { type ApplyOptions, LayerWorkers, type LayerWorkersOptions } from './layer-workers.ts'
 export { type PackOptions, packTree } from './pack-tree.ts'
 export { type TarEntry, type TarEntryType } from './tar-header.ts'
 export { type TarMember, tarOf } from './tar-of.ts'

@@ -1,91 +1,121 @@
-import { parentPort } from 'node:worker_threads'
-import { BerthError, kindOf, messageOf } from '@berth/core'
+import { BerthError, serveCalls } from '@berth/core'
 import { withRoot } from '@berth/linux'
-import { applyLayer, type ApplyLayerOptions } from './apply-layer.ts'
-import { removeTree, usageOf } from './directory-tree.ts'
+import { applyLayer, type ApplyLayerOptions, type ApplyLayerResult } from './apply-layer.ts'
+import { changesOf, type TreeChange } from './changes-of.ts'
+import { removeTree, type TreeUsage, usageOf } from './directory-tree.ts'
+import { inheritAttributes } from './inherit-attributes.ts'
+import { Growth } from './layer-source.ts'
 import { packTree, type PackOptions } from './pack-tree.ts'
 
-/** What the thread is asked to do, one at a time. */
-export type LayerJob =
-  | ({ kind: 'apply' } & ApplyLayerOptions)
-  | ({ kind: 'pack'; root: string } & PackOptions)
-  | { kind: 'usage'; root: string }
-  | { kind: 'remove'; root: string }
-
-export type LayerRequest = { kind: 'job'; job: LayerJob } | { kind: 'pull' } | { kind: 'abort' }
-
-export type LayerAnswer =
-  | { kind: 'progress'; bytes: number }
-  | { kind: 'chunk'; chunk: Uint8Array }
-  | { kind: 'done'; value: unknown }
-  | { kind: 'failed'; error: { kind: BerthError['kind']; code: string; message: string } }
-
-const port = parentPort!
-let abort = new AbortController()
-let packing: { root: string; tree: Generator<Buffer, void, undefined> } | undefined
-
-function answer(message: LayerAnswer): void {
-  port.postMessage(message)
+/** A layer being unpacked, by a number that its caller gave. */
+interface Applying {
+  growth: Growth
+  abort: AbortController
+  bytes: number
+  /** Called when `bytes` has grown or the work has ended. */
+  tell: (() => void) | undefined
+  told: number
 }
 
-function fail(error: unknown): void {
-  const code = error instanceof BerthError ? error.code : 'LAYER_WORKER'
-  answer({ kind: 'failed', error: { kind: kindOf(error), code, message: messageOf(error) } })
+/** Something that is read batch by batch, at its reader's pace. */
+interface Reading {
+  next: () => Uint8Array | TreeChange[] | undefined
+  closed: () => void
 }
 
-async function perform(job: LayerJob): Promise<void> {
-  switch (job.kind) {
-    case 'apply': {
-      const { kind: _, ...options } = job
-      let told = 0
-      const onProgress = (bytes: number) => {
-        const now = performance.now()
-        if (now - told < 50) return
-        told = now
-        answer({ kind: 'progress', bytes })
-      }
-      const result = await applyLayer(options, { signal: abort.signal, onProgress })
-      answer({ kind: 'progress', bytes: result.bytes })
-      return answer({ kind: 'done', value: result })
+const applying = new Map<number, Applying>()
+const reading = new Map<number, Reading>()
+const progressInterval = 50
+
+/** What the thread can be asked for. Jobs that take long give way to each other between two pieces. */
+const jobs = {
+  /** @param bytes How much of the file may be read now. */
+  async apply(id: number, fd: number, bytes: number, isWhole: boolean, options: ApplyLayerOptions): Promise<ApplyLayerResult & { impliedDirectories: string[] }> {
+    const state: Applying = { growth: new Growth(), abort: new AbortController(), bytes: 0, tell: undefined, told: 0 }
+    applying.set(id, state)
+    jobs.grown(id, bytes, isWhole)
+    const onProgress = (unpacked: number) => {
+      state.bytes = unpacked
+      if (!state.tell || performance.now() - state.told < progressInterval) return
+      state.told = performance.now()
+      state.tell()
     }
-    case 'pack':
-      packing = { root: job.root, tree: packTree({ whiteouts: job.whiteouts }) }
-      return pull()
-    case 'usage':
-      return answer({ kind: 'done', value: usageOf(job.root) })
-    case 'remove':
-      return answer({ kind: 'done', value: removeTree(job.root) })
-  }
-}
-
-/** Packs one batch further. */
-function pull(): void {
-  if (!packing) return
-  const { root, tree } = packing
-  const { done, value } = withRoot(root, () => tree.next())
-  if (!done) return answer({ kind: 'chunk', chunk: value })
-  packing = undefined
-  answer({ kind: 'done', value: undefined })
-}
-
-function stop(): void {
-  abort.abort()
-  if (!packing) return
-  packing.tree.return()
-  packing = undefined
-  fail(abort.signal.reason)
-}
-
-port.on('message', (request: LayerRequest) => {
-  try {
-    if (request.kind === 'abort') stop()
-    else if (request.kind === 'pull') pull()
-    else {
-      abort = new AbortController()
-      perform(request.job).catch(fail)
+    try {
+      return await applyLayer({ fd, growth: state.growth }, options, { signal: state.abort.signal, onProgress })
+    } finally {
+      applying.delete(id)
+      state.tell?.()
     }
-  } catch (error) {
-    packing = undefined
-    fail(error)
-  }
-})
+  },
+  grown(id: number, bytes: number, isWhole: boolean): void {
+    const growth = applying.get(id)?.growth
+    if (isWhole) growth?.end(bytes)
+    else growth?.grow(bytes)
+  },
+  abort(id: number): void {
+    const state = applying.get(id)
+    const reason = new BerthError('cancelled', 'LAYER_ABORTED', 'the unpacking of a layer was given up')
+    state?.abort.abort(reason)
+    state?.growth.fail(reason)
+  },
+  /** Waits for more to be unpacked. @returns uncompressed bytes so far, or undefined when the work has ended */
+  async progress(id: number): Promise<number | undefined> {
+    const state = applying.get(id)
+    if (!state) return undefined
+    await new Promise<void>((resolve) => (state.tell = resolve))
+    state.tell = undefined
+    return applying.has(id) ? state.bytes : undefined
+  },
+  inherit(root: string, directories: string[], lowers: string[]): void {
+    inheritAttributes(root, directories, lowers)
+  },
+  /** Settles when it is closed or read to its end; the thread is not ended while it waits for its reader. */
+  pack(id: number, root: string, options: PackOptions): Promise<void> {
+    const tree = packTree(options)
+    return open(id, () => withRoot(root, () => tree.next()).value ?? undefined, () => void withRoot(root, () => tree.return()))
+  },
+  /** As `pack`. */
+  changes(id: number, root: string, lowers: string[]): Promise<void> {
+    const changes = changesOf(root, lowers)
+    return open(id, () => changes.next().value ?? undefined, () => void changes.return())
+  },
+  /** The next batch, or undefined at the end. */
+  next(id: number): Uint8Array | TreeChange[] | undefined {
+    let batch: Uint8Array | TreeChange[] | undefined
+    try {
+      const open = reading.get(id)
+      if (!open) throw new BerthError('internal', 'LAYER_WORKER', 'the thread that read a tree ended before its reader')
+      batch = open.next()
+      return batch
+    } finally {
+      if (batch === undefined) jobs.close(id)
+    }
+  },
+  close(id: number): void {
+    const open = reading.get(id)
+    reading.delete(id)
+    open?.closed()
+  },
+  usage(root: string): TreeUsage {
+    return usageOf(root)
+  },
+  remove(root: string): void {
+    removeTree(root)
+  },
+}
+
+export type LayerJobs = typeof jobs
+
+function open(id: number, next: Reading['next'], release: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    reading.set(id, {
+      next,
+      closed: () => {
+        release()
+        resolve()
+      },
+    })
+  })
+}
+
+serveCalls(jobs)

@@ -8,13 +8,20 @@
  * `mounts` says how to mount it; `remove` deletes a snapshot that nothing stands on. Everything is recorded: after
  * kill -9 a new instance over the same directory knows each snapshot that was acknowledged, and removes what was not.
  *
+ * Loss of power. A committed snapshot that was acknowledged may be gone when the machine is up again: `stat` then says `not-found`, and
+ * so does what needs it, or `unavailable`. What stands on it is still there, and can be used when `apply` has made the one of that name again. Whoever has the
+ * layers' blobs on disk does that before anything else.
+ *
  * Must fail: an unknown name (`not-found`); a name that exists, for `prepare` (`already-exists`); removing a snapshot that has children
  * (`conflict`); a layer whose content is not its diffId (`data-loss`), which leaves nothing behind.
  */
 export interface Snapshotter extends AsyncDisposable {
   /** `overlay`, `erofs`, …; shown as the storage driver. */
   readonly name: string
-  /** Unpacks a layer over `parent` and commits it as `name`. A name that exists is answered at once; calls for one name join. */
+  /**
+   * Unpacks a layer over `parent` and commits it as `name`. A name that exists is answered at once; calls for one name join. The parent may be one
+   * whose own `apply` was called and is under way: both are unpacked side by side, this one is committed after it, and fails as it fails.
+   */
   apply(name: string, layer: LayerBlob, options?: ApplyOptions): Promise<SnapshotInfo>
   prepare(key: string, options?: { parent?: string | undefined; signal?: AbortSignal }): Promise<SnapshotInfo>
   /** The mounts, in order, that make the snapshot visible; committed ones read-only. */
@@ -24,6 +31,11 @@ export interface Snapshotter extends AsyncDisposable {
   usage(key: string): Promise<{ bytes: number; inodes: number }>
   /** The changes of a snapshot against its parent as an uncompressed OCI layer tar. */
   diff(key: string, options?: { signal?: AbortSignal }): AsyncIterable<Uint8Array>
+  /**
+   * The same changes by name, as `docker diff` tells them: in the order of names, a directory before what is in it, and as `modified` also when only
+   * something in it changed. What lay in a deleted directory is not told of.
+   */
+  changes(key: string, options?: { signal?: AbortSignal }): AsyncIterable<SnapshotChange>
   list(): Promise<SnapshotInfo[]>
   remove(key: string): Promise<void>
 }
@@ -37,10 +49,23 @@ export interface SnapshotInfo {
 
 /** A layer on local disk; checked against `diffId` while it is unpacked. */
 export interface LayerBlob {
+  /** The file. It is opened before `apply` gives control back, and may be renamed or deleted then. */
   path: string
-  compression: 'none' | 'gzip' | 'zstd'
+  /** Found from the first bytes when absent. */
+  compression?: 'none' | 'gzip' | 'zstd' | undefined
   /** Digest of the uncompressed tar, `sha256:…`. */
   diffId: string
+  /**
+   * The file is still being written: how many bytes may be read so far, in growing numbers, the last one its size. It throws when the rest will not come, and
+   * `apply` fails of that. Absent, the file is whole.
+   */
+  growth?: AsyncIterable<number> | undefined
+}
+
+export interface SnapshotChange {
+  /** From the root, with a slash at its beginning. */
+  path: string
+  kind: 'modified' | 'added' | 'deleted'
 }
 
 export interface ApplyOptions {

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { BerthError, messageOf, SingleFlight } from '@berth/core'
 import { contentPadding, encodeEntry, endOfArchive, type TarEntry, TarReader } from '@berth/layer-tar'
-import { digestOf } from '@berth/oci'
-import type { LayerBlob, SnapshotInfo, Snapshotter } from './index.ts'
+import { digestOf, sniffCompression } from '@berth/oci'
+import type { LayerBlob, SnapshotChange, SnapshotInfo, Snapshotter } from './index.ts'
 
 interface Node {
   entry: TarEntry
@@ -20,12 +20,19 @@ interface MemorySnapshot extends SnapshotInfo {
 /** The snapshots themselves; several snapshotters may share them, which plays a restart. */
 export class MemorySnapshots {
   readonly snapshots = new Map<string, MemorySnapshot>()
+  /** Names of committed snapshots that a loss of power took. */
+  readonly lost = new Set<string>()
+
+  /** Takes all that was committed. */
+  losePower(): void {
+    for (const { name, kind } of this.snapshots.values()) if (kind === 'committed') this.lost.add(name)
+  }
 }
 
 export interface MemorySnapshotterOptions {
   world?: MemorySnapshots
   /** Called before each operation; may wait or throw, to play slow and failing storage. */
-  before?: (operation: 'apply' | 'prepare' | 'mounts' | 'stat' | 'usage' | 'diff' | 'list' | 'remove', key: string) => void | Promise<void>
+  before?: (operation: 'apply' | 'prepare' | 'mounts' | 'stat' | 'usage' | 'diff' | 'changes' | 'list' | 'remove', key: string) => void | Promise<void>
 }
 
 export interface MemorySnapshotter extends Snapshotter {
@@ -37,12 +44,13 @@ export interface MemorySnapshotter extends Snapshotter {
 
 /** A {@link Snapshotter} that holds whole trees in memory. Its mounts have the type `memory` and mount nothing. */
 export function memorySnapshotter({ world = new MemorySnapshots(), before = () => {} }: MemorySnapshotterOptions = {}): MemorySnapshotter {
-  const { snapshots } = world
+  const { snapshots, lost } = world
   const flights = new SingleFlight<SnapshotInfo>()
+  const applying = new Map<string, Promise<SnapshotInfo>>()
 
   const find = (key: string) => {
     const snapshot = snapshots.get(key)
-    if (!snapshot) throw new BerthError('not-found', 'SNAPSHOT_NOT_FOUND', `snapshot ${key}: not found`)
+    if (!snapshot || lost.has(key)) throw new BerthError('not-found', 'SNAPSHOT_NOT_FOUND', `snapshot ${key}: not found`)
     return snapshot
   }
   const parentTree = (parent: string | undefined): Tree => {
@@ -60,19 +68,34 @@ export function memorySnapshotter({ world = new MemorySnapshots(), before = () =
 
   return {
     name: 'memory',
-    apply(name, layer, { parent, signal, onProgress } = {}) {
-      return flights.run(name, async () => {
-        await before('apply', name)
-        signal?.throwIfAborted()
-        const existing = snapshots.get(name)
-        if (existing) return infoOf(existing)
-        const tree = new Map(parentTree(parent))
-        const tar = await readLayer(layer)
-        signal?.throwIfAborted()
-        applyTar(tar, tree)
-        onProgress?.(tar.length)
-        return add({ name, kind: 'committed', parent, createdAt: new Date(), tree })
+    async apply(name, layer, { parent, signal, onProgress } = {}) {
+      const base = parent === undefined ? undefined : applying.get(parent)
+      const work = flights.run(name, async () => {
+        const isThere = snapshots.has(name) && !lost.has(name)
+        const file = isThere ? undefined : openSync(layer.path, 'r')
+        try {
+          await before('apply', name)
+          signal?.throwIfAborted()
+          if (file === undefined) return infoOf(find(name))
+          if (!base) parentTree(parent)
+          const tar = await readLayer(file, layer)
+          await base
+          signal?.throwIfAborted()
+          const tree = new Map(parentTree(parent))
+          applyTar(tar, tree)
+          onProgress?.(tar.length)
+          lost.delete(name)
+          return add({ name, kind: 'committed', parent, createdAt: new Date(), tree })
+        } finally {
+          if (file !== undefined) closeSync(file)
+        }
       })
+      applying.set(name, work)
+      try {
+        return await work
+      } finally {
+        if (applying.get(name) === work) applying.delete(name)
+      }
     },
     async prepare(key, { parent, signal } = {}) {
       await before('prepare', key)
@@ -82,6 +105,9 @@ export function memorySnapshotter({ world = new MemorySnapshots(), before = () =
     },
     async mounts(key) {
       await before('mounts', key)
+      for (let below = find(key).parent; below !== undefined; below = snapshots.get(below)?.parent) {
+        if (lost.has(below)) throw new BerthError('unavailable', 'SNAPSHOT_LOST', `snapshot ${key}: stands on ${below}, which was lost`)
+      }
       return [{ type: 'memory', source: key, options: [find(key).kind === 'committed' ? 'ro' : 'rw'] }]
     },
     async stat(key) {
@@ -98,22 +124,31 @@ export function memorySnapshotter({ world = new MemorySnapshots(), before = () =
     async *diff(key, { signal } = {}) {
       await before('diff', key)
       const snapshot = find(key)
-      for (const part of changes(treeBelow(snapshot), snapshot.tree)) {
+      for (const part of layerTar(treeBelow(snapshot), snapshot.tree)) {
         signal?.throwIfAborted()
         yield part
       }
     },
+    async *changes(key, { signal } = {}) {
+      await before('changes', key)
+      const snapshot = find(key)
+      for (const change of changesOf(treeBelow(snapshot), snapshot.tree)) {
+        signal?.throwIfAborted()
+        yield change
+      }
+    },
     async list() {
       await before('list', '')
-      return [...snapshots.values()].map(infoOf)
+      return [...snapshots.values()].filter(({ name }) => !lost.has(name)).map(infoOf)
     },
     async remove(key) {
       await before('remove', key)
-      find(key)
+      if (!lost.has(key)) find(key)
       for (const { name, parent } of snapshots.values()) {
         if (parent === key) throw new BerthError('conflict', 'SNAPSHOT_HAS_CHILDREN', `snapshot ${key}: ${name} stands on it`)
       }
       snapshots.delete(key)
+      lost.delete(key)
     },
     read(key) {
       return Object.fromEntries([...find(key).tree].map(([path, { entry, content }]) =>
@@ -133,9 +168,11 @@ const blank: TarEntry = {
   name: '', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 0, mtime: 0n, linkname: '', devmajor: 0, devminor: 0, xattrs: new Map(),
 }
 
-async function readLayer({ path, compression, diffId }: LayerBlob): Promise<Buffer> {
-  const blob = await readFile(path)
-  const inflate = { none: (bytes: Buffer) => bytes, gzip: gunzipSync, zstd: zstdDecompressSync }[compression]
+async function readLayer(file: number, { compression, diffId, growth }: LayerBlob): Promise<Buffer> {
+  let size = Infinity
+  if (growth) for await (size of growth);
+  const blob = readFileSync(file).subarray(0, size)
+  const inflate = { none: (bytes: Buffer) => bytes, gzip: gunzipSync, zstd: zstdDecompressSync }[compression ?? sniffCompression(blob)]
   let tar: Buffer
   try {
     tar = inflate(blob)
@@ -193,9 +230,8 @@ function put(tree: Tree, path: string, node: Node): void {
   tree.set(path, node)
 }
 
-function* changes(lower: Tree, upper: Tree): Generator<Buffer> {
-  const gone = [...lower.keys()].filter((path) => !upper.has(path) && !gonePrefix(path, lower, upper))
-  const whiteouts = gone.map((path): [string, Node] => {
+function* layerTar(lower: Tree, upper: Tree): Generator<Buffer> {
+  const whiteouts = goneFrom(lower, upper).map((path): [string, Node] => {
     const slash = path.lastIndexOf('/') + 1
     return [`${path.slice(0, slash)}.wh.${path.slice(slash)}`, { entry: blank, content: Buffer.alloc(0) }]
   })
@@ -204,6 +240,27 @@ function* changes(lower: Tree, upper: Tree): Generator<Buffer> {
     yield Buffer.concat([encodeEntry({ ...entry, name, size: content.length }), content, contentPadding(content.length)])
   }
   yield endOfArchive()
+}
+
+function changesOf(lower: Tree, upper: Tree): SnapshotChange[] {
+  const kinds = new Map<string, SnapshotChange['kind']>(goneFrom(lower, upper).map((path) => [path, 'deleted']))
+  for (const [path, node] of upper) {
+    if (!lower.has(path)) kinds.set(path, 'added')
+    else if (lower.get(path) !== node) kinds.set(path, 'modified')
+  }
+  for (const path of kinds.keys()) {
+    for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
+      const parent = path.slice(0, slash)
+      if (!kinds.has(parent)) kinds.set(parent, 'modified')
+    }
+  }
+  const order = (path: string) => path.replaceAll('/', '\0')
+  return [...kinds].map(([path, kind]) => ({ path: `/${path}`, kind })).toSorted((left, right) => (order(left.path) < order(right.path) ? -1 : 1))
+}
+
+/** Paths of what is gone, without what lay in a directory that is gone too. */
+function goneFrom(lower: Tree, upper: Tree): string[] {
+  return [...lower.keys()].filter((path) => !upper.has(path) && !gonePrefix(path, lower, upper))
 }
 
 /** Whether a directory above is gone too, or is one no more: then that says it all. */

@@ -8,6 +8,10 @@ describeSnapshotter('memory', async () => {
     read: async (key: string) => harness.snapshotter.read(key),
     write: async (key: string, path: string, content: string | undefined) => harness.snapshotter.write(key, path, content),
     restart: async () => void (harness.snapshotter = memorySnapshotter({ world })),
+    losePower: async () => {
+      world.losePower()
+      await harness.restart()
+    },
     [Symbol.asyncDispose]: async () => {},
   }
   return harness
