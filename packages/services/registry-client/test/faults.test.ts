@@ -3,39 +3,11 @@ import type { ServerResponse } from 'node:http'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import type { Logger } from '@berth/core'
-import { digestOf, mediaTypes, parseReference, type Reference } from '@berth/oci'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { RegistryClient, type RegistryClientOptions } from '../src/index.ts'
+import { digestOf, mediaTypes, parseReference } from '@berth/oci'
+import { describe, expect, it } from 'vitest'
+import { at, auth, blob, call, content, manifest, newClient, read } from './harness.ts'
 import { serve } from './http-server.ts'
 
-const content = Buffer.alloc(300_000, 'content')
-const blob = { mediaType: mediaTypes.ociLayer, digest: digestOf(content), size: content.length }
-const manifest = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config: blob, layers: [] })
-const auth = { username: 'me', password: 'hunter2' }
-const call = { signal: new AbortController().signal }
-const clients: RegistryClient[] = []
-
-const logged: unknown[] = []
-const log = (...line: unknown[]) => void logged.push(line)
-const logger: Logger = { debug: log, info: log, warn: log, error: log }
-
-function newClient(options: RegistryClientOptions = {}): RegistryClient {
-  const client = new RegistryClient({ retryDelay: 1, logger, ...options })
-  clients.push(client)
-  return client
-}
-
-beforeEach(() => void (logged.length = 0))
-afterEach(async () => {
-  for (const client of clients.splice(0)) await client[Symbol.asyncDispose]()
-  // Whatever happened, nobody may read the password in a log.
-  if (/hunter2|aHVudGVyMg|secret-token/.test(inspect(logged, { depth: 20 }))) throw new Error('a secret was logged')
-})
-
-const at = (address: string, name = 'app:v1'): Reference => parseReference(`${address}/${name}`)
-const read = async (client: RegistryClient, address: string, offset = 0, signal = call.signal) =>
-  Buffer.concat(await Array.fromAsync(client.blob(at(address), blob, { signal, offset })))
 const sendManifest = (response: ServerResponse, headers: Record<string, string> = {}) =>
   response.writeHead(200, { 'Content-Type': mediaTypes.ociManifest, ...headers }).end(manifest)
 
@@ -145,7 +117,7 @@ describe('a registry that', () => {
       return response.write(content.subarray(0, 120_000), () => setImmediate(() => response.destroy()))
     })
     expect(await read(newClient(), server.address)).toEqual(content)
-    expect(await read(newClient(), server.address, 299_000)).toEqual(content.subarray(299_000))
+    expect(await read(newClient(), server.address, { offset: 299_000 })).toEqual(content.subarray(299_000))
   })
 
   it('always breaks off is given up', async () => {
@@ -162,7 +134,7 @@ describe('a registry that', () => {
 
   it('sends another part than was asked for is found out', async () => {
     await using server = await serve((_, response) => response.writeHead(206, { 'Content-Range': `bytes 5000-${content.length - 1}/${content.length}` }).end(content.subarray(5000)))
-    await expect(read(newClient(), server.address, 1000)).rejects.toMatchObject({ kind: 'data-loss', code: 'RANGE_MISMATCH' })
+    await expect(read(newClient(), server.address, { offset: 1000 })).rejects.toMatchObject({ kind: 'data-loss', code: 'RANGE_MISMATCH' })
   })
 
   it('is overloaded is asked again, and given up in the words of Docker Hub', async () => {
@@ -305,7 +277,7 @@ describe('credentials', () => {
     })
     await using server = await serve((request, response) => {
       if (!request.headers.authorization) return response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end()
-      return response.writeHead(307, { Location: `http://${storage.address}/elsewhere?signature=secret` }).end()
+      return response.writeHead(307, { Location: `http://${storage.address}/elsewhere?signature=secret-signature` }).end()
     })
     expect(Buffer.concat(await Array.fromAsync(newClient().blob(at(server.address), blob, { ...call, auth })))).toEqual(content)
     expect(seen).toEqual([undefined])
@@ -396,5 +368,108 @@ describe('mirrors', () => {
 
   it('with a password in them are refused without repeating it', () => {
     expect(() => newClient({ mirrors: ['http://me:hunter2@mirror'] })).toThrow(/^invalid mirror: username\/password not allowed in URI$/)
+  })
+})
+
+describe('a manifest', () => {
+  const both = JSON.stringify({ ...(JSON.parse(manifest) as object), manifests: [] })
+  const { mediaType: _, ...untyped } = JSON.parse(manifest) as Record<string, unknown>
+  const serveDocument = (body: string, type: string) => serve((_request, response) => response.writeHead(200, { 'Content-Type': type }).end(body))
+
+  it.each([mediaTypes.ociManifest, mediaTypes.ociIndex, mediaTypes.dockerManifest, 'application/json'])('that is an index, too, is refused under %s (CVE-2021-41190)', async (type) => {
+    await using server = await serveDocument(both, type)
+    await expect(newClient().manifest(at(server.address), call)).rejects.toMatchObject({ kind: 'invalid-argument' })
+  })
+
+  it.each([
+    ['an index', manifest, mediaTypes.ociIndex],
+    ["Docker's", manifest, mediaTypes.dockerManifest],
+    ['an index, without a word of its own', JSON.stringify(untyped), mediaTypes.ociIndex],
+  ])('that comes as %s is refused (CVE-2021-41190)', async (_name, body, type) => {
+    await using server = await serveDocument(body, type)
+    await expect(newClient().manifest(at(server.address), call)).rejects.toMatchObject({ kind: 'invalid-argument' })
+  })
+
+  it('is taken as what it says where a server of files knows no better', async () => {
+    await using server = await serveDocument(manifest, 'application/json; charset=utf-8')
+    expect((await newClient().manifest(at(server.address), call)).mediaType).toBe(mediaTypes.ociManifest)
+  })
+
+  it('is asked for again when the connection breaks, before and in the middle of it', async () => {
+    let times = 0
+    await using server = await serve((_request, response) => {
+      times++
+      if (times === 1) return response.destroy()
+      response.writeHead(200, { 'Content-Type': mediaTypes.ociManifest, 'Content-Length': manifest.length })
+      return times === 2 ? response.write(manifest.slice(0, 50), () => setImmediate(() => response.destroy())) : response.end(manifest)
+    })
+    expect((await newClient().manifest(at(server.address), call)).digest).toBe(digestOf(manifest))
+    // The connection that was kept from the probe is replaced without counting.
+    expect(server.asked.length).toBeGreaterThanOrEqual(3)
+  })
+
+  it('that is said to come back in an hour is not waited for', async () => {
+    await using server = await serve((_request, response) => response.writeHead(429, { 'Retry-After': '3600' }).end())
+    await expect(newClient().manifest(at(server.address), call)).rejects.toMatchObject({ kind: 'resource-exhausted' })
+    expect(server.asked).toHaveLength(1)
+  })
+
+  it('is waited for until a date', async () => {
+    let times = 0
+    await using server = await serve((_request, response) => (times++ === 0 ? response.writeHead(503, { 'Retry-After': new Date(Date.now() - 1000).toUTCString() }).end() : sendManifest(response)))
+    // A back-off of its own would outlast the test.
+    expect((await newClient({ retryDelay: 1e6 }).manifest(at(server.address), call)).digest).toBe(digestOf(manifest))
+  })
+})
+
+describe('a blob', () => {
+  it('is not hashed for a reader who does, but still counted', async () => {
+    await using server = await serve((_, response) => response.end(Buffer.alloc(content.length)))
+    expect(await read(newClient(), server.address, { verify: false })).toEqual(Buffer.alloc(content.length))
+    await using longer = await serve((_, response) => response.end(Buffer.alloc(content.length + 1)))
+    await expect(read(newClient(), longer.address, { verify: false })).rejects.toMatchObject({ code: 'BLOB_TOO_LONG' })
+  })
+
+  it('whose digest is none is not asked for', async () => {
+    await using server = await serve((_, response) => response.end())
+    await expect(newClient().blob(at(server.address), { ...blob, digest: '../../x' }, call).next()).rejects.toMatchObject({ kind: 'invalid-argument' })
+    expect(server.asked).toEqual([])
+  })
+})
+
+describe('a foreign layer', () => {
+  const missing = '{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
+  const foreign = (...urls: string[]) => ({ ...blob, mediaType: mediaTypes.ociForeignLayer, urls })
+  const registry = (status = 404) =>
+    serve((request, response) => (request.headers.authorization ? response.writeHead(status).end(missing) : response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end()))
+  const fetch = async (address: string, urls: string[]) => Buffer.concat(await Array.fromAsync(newClient().blob(at(address), foreign(...urls), { ...call, auth })))
+
+  it('is fetched from where it lies, without credentials, if its registry lacks it', async () => {
+    const seen: (string | undefined)[] = []
+    await using elsewhere = await serve((request, response) => {
+      seen.push(request.headers.authorization)
+      response.end(content)
+    })
+    await using server = await registry()
+    expect(await fetch(server.address, ['ftp://x/', `http://me:hunter2@${elsewhere.address}/layer?secret-signature`])).toEqual(content)
+    expect(seen).toEqual([undefined])
+  })
+
+  it('is verified', async () => {
+    await using elsewhere = await serve((_, response) => response.end(Buffer.alloc(content.length)))
+    await using server = await registry()
+    await expect(fetch(server.address, [`http://${elsewhere.address}/`])).rejects.toMatchObject({ kind: 'data-loss' })
+  })
+
+  it('is not looked for elsewhere if its registry has it, or does not answer', async () => {
+    await using elsewhere = await serve((_, response) => response.end(content))
+    await using broken = await registry(403)
+    await expect(fetch(broken.address, [`http://${elsewhere.address}/`])).rejects.toMatchObject({ kind: 'not-found' })
+    expect(elsewhere.asked).toEqual([])
+  })
+
+  it('is not fetched by HTTP from where that is not allowed', async () => {
+    await using server = await registry()
+    await expect(fetch(server.address, ['http://192.0.2.1/layer'])).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
   })
 })

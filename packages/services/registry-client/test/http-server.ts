@@ -27,6 +27,7 @@ export async function serve(handle: (request: IncomingMessage, response: ServerR
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
     async [Symbol.asyncDispose]() {
+      if (!server.listening) return
       const closed = once(server, 'close')
       server.close()
       server.closeAllConnections()
