@@ -1,20 +1,28 @@
 import { Command } from 'commander'
 import type { Cli } from './cli.ts'
+import { exportCommand, loadCommand, saveCommand } from './commands/archives.ts'
 import { attachCommand } from './commands/attach.ts'
+import { commitCommand, diffCommand } from './commands/commit.ts'
+import { copyCommand } from './commands/copy.ts'
 import { createCommand } from './commands/create.ts'
+import { diskUsageCommand } from './commands/disk-usage.ts'
 import { eventsCommand } from './commands/events.ts'
 import { execCommand } from './commands/exec.ts'
 import { historyCommand, imagesCommand, removeImagesCommand, tagCommand } from './commands/images.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { killCommand, pauseCommand, removeCommand, renameCommand, restartCommand, startCommand, stopCommand, unpauseCommand, waitCommand } from './commands/lifecycle.ts'
+import { loginCommand, logoutCommand } from './commands/login.ts'
 import { logsCommand } from './commands/logs.ts'
+import { manifestCommand } from './commands/manifest.ts'
 import { networkCommand } from './commands/network.ts'
 import { portCommand } from './commands/port.ts'
 import { pruneContainersCommand, pruneImagesCommand, pruneSystemCommand } from './commands/prune.ts'
 import { psCommand } from './commands/ps.ts'
+import { registryCommand } from './commands/registry.ts'
 import { runCommand } from './commands/run.ts'
+import { searchCommand } from './commands/search.ts'
 import { statsCommand } from './commands/stats.ts'
-import { dialStdioCommand, diskUsageCommand, infoCommand, versionCommand } from './commands/system.ts'
+import { dialStdioCommand, infoCommand, versionCommand } from './commands/system.ts'
 import { topCommand } from './commands/top.ts'
 import { importCommand, pullCommand, pushCommand } from './commands/transfer.ts'
 import { updateCommand } from './commands/update.ts'
@@ -43,9 +51,13 @@ const containerCommands: MakeCommand[] = [
   pauseCommand,
   unpauseCommand,
   updateCommand,
+  copyCommand,
+  commitCommand,
+  diffCommand,
+  exportCommand,
 ]
 
-const imageCommands: MakeCommand[] = [pullCommand, pushCommand, tagCommand, importCommand, historyCommand]
+const imageCommands: MakeCommand[] = [pullCommand, pushCommand, tagCommand, importCommand, historyCommand, saveCommand, loadCommand]
 
 function group(cli: Cli, name: string, description: string, commands: readonly MakeCommand[]): Command {
   const parent = new Command(name).description(description).enablePositionalOptions()
@@ -74,6 +86,11 @@ export function createProgram(cli: Cli): Command {
     imagesCommand,
     ...imageCommands,
     removeImagesCommand,
+    searchCommand,
+    loginCommand,
+    logoutCommand,
+    manifestCommand,
+    registryCommand,
     versionCommand,
     infoCommand,
     eventsCommand,

@@ -46,8 +46,12 @@ class Input extends PassThrough implements CliInput {
 
 export interface CommandLine extends AsyncDisposable {
   host: string
+  /** A directory of its own, where also Docker's configuration is looked for (`docker/config.json`). */
+  directory: string
   backend: Backend
   run(...args: string[]): Promise<Ran>
+  /** With something on standard input. */
+  feed(input: string | Uint8Array, ...args: string[]): Promise<Ran>
   /** A command that goes on, with its streams in hand. */
   start(args: string[], options?: { tty?: boolean }): { stdin: Input; stdout: Output; stderr: Output; done: Promise<number> }
 }
@@ -62,17 +66,20 @@ export async function openCommandLine(): Promise<CommandLine> {
   const start: CommandLine['start'] = (args, { tty = false } = {}) => {
     const [stdin, stdout, stderr] = [new Input(), new Output(), new Output()]
     stdin.isTTY = stdout.isTTY = tty
-    return { stdin, stdout, stderr, done: runCli(args, { stdin, stdout, stderr, env: { BERTH_HOST: host, LOCAL: 'here' } }) }
+    return { stdin, stdout, stderr, done: runCli(args, { stdin, stdout, stderr, env: { BERTH_HOST: host, LOCAL: 'here', DOCKER_CONFIG: join(directory, 'docker') } }) }
+  }
+  const feed: CommandLine['feed'] = async (input, ...args) => {
+    const { stdin, stdout, stderr, done } = start(args)
+    stdin.end(input)
+    return { code: await done, stdout: stdout.text, stderr: stderr.text }
   }
   return {
     host,
+    directory,
     backend,
     start,
-    async run(...args) {
-      const { stdin, stdout, stderr, done } = start(args)
-      stdin.end()
-      return { code: await done, stdout: stdout.text, stderr: stderr.text }
-    },
+    run: (...args) => feed('', ...args),
+    feed,
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]()
       rmSync(directory, { recursive: true })

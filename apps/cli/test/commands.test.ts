@@ -138,7 +138,7 @@ describe('the engine', () => {
     expect((await line.run('info', '-f', '{{.Driver}}')).stdout).toBe('memory\n')
     expect((await line.run('info')).stdout).toContain('Total Memory:   1GiB\n')
     await line.run('create', '--name', 'web', 'busybox', 'true')
-    expect((await line.run('system', 'df')).stdout).toMatch(/^TYPE +TOTAL +ACTIVE +SIZE\nImages +1 /)
+    expect((await line.run('system', 'df')).stdout).toMatch(/^TYPE +TOTAL +ACTIVE +SIZE +RECLAIMABLE\nImages +1 /)
     expect((await line.run('events', '--since', '1h', '--until', '0s')).stdout).toMatch(/^\S+Z container create [0-9a-f]{64} \(image=busybox, name=web\)\n$/)
   })
 

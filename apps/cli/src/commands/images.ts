@@ -66,11 +66,12 @@ export function removeImagesCommand(cli: Cli): Command {
     .argument('<images...>')
     .option('-f, --force', 'also what stopped containers use, and all names of an ID')
     .option('--no-prune', 'keep untagged parents')
-    .action(async (refs: string[], { force, prune }: { force?: boolean; prune?: boolean }) => {
+    .option('--platform <platform>', 'only the images of these platforms', collect)
+    .action(async (refs: string[], { force, prune, platform }: { force?: boolean; prune?: boolean; platform?: string[] }) => {
       const { images } = await cli.engine()
       for (const ref of refs) {
         try {
-          for (const { Untagged, Deleted } of await images.remove(ref, { force, noPrune: prune === false })) cli.print(Untagged === undefined ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`)
+          for (const { Untagged, Deleted } of await images.remove(ref, { force, noPrune: prune === false, platforms: platform })) cli.print(Untagged === undefined ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`)
         } catch (error) {
           if (force && isKind(error, 'not-found')) cli.io.stderr.write(`${(error as Error).message}\n`)
           else cli.complain(error)
@@ -96,10 +97,11 @@ export function historyCommand(cli: Cli): Command {
     .argument('<image>')
     .option('-q, --quiet', 'IDs only')
     .option('--no-trunc', 'everything in full')
+    .option('--platform <platform>', 'the image of this platform')
     .option('--format <format>', 'json, or a template: {{.CreatedBy}}')
-    .action(async (image: string, flags: ListFlags & { trunc?: boolean }) => {
+    .action(async (image: string, flags: ListFlags & { trunc?: boolean; platform?: string }) => {
       const full = flags.trunc === false
-      const items = await (await cli.engine()).images.history(image)
+      const items = await (await cli.engine()).images.history(image, { platform: flags.platform })
       const idOf = ({ Id }: HistoryResponseItem): string => (full || Id === '<missing>' ? Id : shortId(Id))
       const columns: Column<HistoryResponseItem>[] = [
         { heading: 'IMAGE', field: 'ID', cell: idOf },

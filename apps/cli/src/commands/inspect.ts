@@ -7,12 +7,12 @@ import { fillTemplate } from '../output/template.ts'
 const kinds = ['container', 'image', 'network', 'volume'] as const
 type Kind = (typeof kinds)[number]
 
-async function inspectOne(engine: EngineClient, kind: Kind, ref: string): Promise<object> {
+async function inspectOne(engine: EngineClient, kind: Kind, ref: string, platform?: string): Promise<object> {
   switch (kind) {
     case 'container':
       return engine.containers.inspect(ref)
     case 'image':
-      return engine.images.inspect(ref)
+      return engine.images.inspect(ref, { platform })
     case 'network':
       return engine.networks.inspect(ref)
     case 'volume':
@@ -21,10 +21,10 @@ async function inspectOne(engine: EngineClient, kind: Kind, ref: string): Promis
 }
 
 /** The first of the kinds that has something by that name; undefined when none does. */
-async function find(engine: EngineClient, wanted: readonly Kind[], ref: string): Promise<object | undefined> {
+async function find(engine: EngineClient, wanted: readonly Kind[], ref: string, platform?: string): Promise<object | undefined> {
   for (const kind of wanted) {
     try {
-      return await inspectOne(engine, kind, ref)
+      return await inspectOne(engine, kind, ref, platform)
     } catch (error) {
       if (!isKind(error, 'not-found') || wanted.length === 1) throw error
     }
@@ -39,7 +39,8 @@ export function inspectCommand(cli: Cli): Command {
     .argument('<names...>')
     .option('-f, --format <format>', 'json, or a template: {{.State.Status}}')
     .option('--type <type>', `only of this kind: ${kinds.join(', ')}`)
-  return command.action(async (refs: string[], { format, type }: { format?: string; type?: string }) => {
+    .option('--platform <platform>', 'of an image, that of this platform')
+  return command.action(async (refs: string[], { format, type, platform }: { format?: string; type?: string; platform?: string }) => {
     const asked = type ?? command.parent?.name()
     const kind = kinds.find((candidate) => candidate === asked)
     if (type !== undefined && !kind) throw usageError(`"${type}" is not a valid value for --type`)
@@ -47,7 +48,7 @@ export function inspectCommand(cli: Cli): Command {
     const found: object[] = []
     for (const ref of refs) {
       try {
-        const value = await find(engine, kind ? [kind] : kinds, ref)
+        const value = await find(engine, kind ? [kind] : kinds, ref, platform)
         if (value) found.push(value)
         else cli.complain(`no such object: ${ref}`)
       } catch (error) {

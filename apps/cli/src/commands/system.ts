@@ -1,8 +1,8 @@
-import type { SystemDataUsageResponse, SystemInfo } from '@berth/api-types'
+import type { SystemInfo } from '@berth/api-types'
 import { Command } from 'commander'
 import { type Cli, hostOf } from '../cli.ts'
-import { humanMemory, humanSize } from '../output/human.ts'
-import { formatTable, printable } from '../output/table.ts'
+import { humanMemory } from '../output/human.ts'
+import { printable } from '../output/table.ts'
 import { fillTemplate } from '../output/template.ts'
 import { ownVersion } from '../own-version.ts'
 
@@ -74,23 +74,6 @@ export function infoCommand(cli: Cli): Command {
       for (const line of infoLines(info)) cli.print(line)
       for (const warning of info.Warnings ?? []) cli.io.stderr.write(`${warning}\n`)
     })
-}
-
-function usageRows({ LayersSize = 0, Images = [], Containers = [], Volumes = [] }: SystemDataUsageResponse): string[][] {
-  const sum = (sizes: number[]): number => sizes.filter((size) => size > 0).reduce((total, size) => total + size, 0)
-  const row = (type: string, count: number, active: number, size: number): string[] => [type, String(count), String(active), humanSize(size)]
-  return [
-    row('Images', Images.length, Images.filter((image) => image.Containers > 0).length, LayersSize || sum(Images.map(({ Size }) => Size))),
-    row('Containers', Containers.length, Containers.filter(({ State }) => State === 'running').length, sum(Containers.map(({ SizeRw }) => SizeRw ?? 0))),
-    row('Local Volumes', Volumes.length, Volumes.filter(({ UsageData }) => (UsageData?.RefCount ?? 0) > 0).length, sum(Volumes.map(({ UsageData }) => UsageData?.Size ?? 0))),
-  ]
-}
-
-export function diskUsageCommand(cli: Cli): Command {
-  return new Command('df').description('show what the engine keeps on disk').action(async () => {
-    const usage = await (await cli.engine()).system.diskUsage()
-    for (const line of formatTable(['TYPE', 'TOTAL', 'ACTIVE', 'SIZE'], usageRows(usage))) cli.print(line)
-  })
 }
 
 /** The far end of `ssh://`: joins standard input and output to the engine's socket. */

@@ -2,13 +2,14 @@ import { open } from 'node:fs/promises'
 import type { EngineClient } from '@berth/api-client'
 import { Command } from 'commander'
 import { type Cli, type CliOutput, collect } from '../cli.ts'
+import { credentialsFor } from '../credentials/credentials.ts'
 import { splitReference } from '../flags/references.ts'
 import { showProgress } from '../output/progress.ts'
 
 /** Pulls an image by tag or digest, showing how far it is. */
 export async function pullImage(cli: Cli, engine: EngineClient, reference: string, { platform, output = cli.io.stdout, quiet }: { platform?: string; output?: CliOutput; quiet?: boolean }): Promise<void> {
   const { name, tag, digest } = splitReference(reference)
-  const messages = engine.images.pull(name, { tag: digest ?? tag ?? 'latest', ...(platform === undefined ? {} : { platform }) })
+  const messages = engine.images.pull(name, { tag: digest ?? tag ?? 'latest', platform, auth: await credentialsFor(cli, reference) })
   if (!quiet) return showProgress(messages, output)
   for await (const _ of messages); // errors are thrown from here
 }
@@ -35,7 +36,8 @@ export function pushCommand(cli: Cli): Command {
     .option('--platform <platform>', 'only the image of this platform')
     .action(async (image: string, { quiet, platform, allTags }: { quiet?: boolean; platform?: string; allTags?: boolean }) => {
       const { name, tag = 'latest' } = splitReference(image)
-      const messages = (await cli.engine()).images.push(name, { ...(allTags ? {} : { tag }), ...(platform === undefined ? {} : { platform }) })
+      const { images } = await cli.engine()
+      const messages = images.push(name, { ...(allTags ? {} : { tag }), platform, auth: await credentialsFor(cli, image) })
       if (!quiet) return showProgress(messages, cli.io.stdout)
       for await (const _ of messages); // errors are thrown from here
       cli.print(image)

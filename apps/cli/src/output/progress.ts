@@ -5,6 +5,8 @@ import { printable } from './table.ts'
 interface Message {
   id?: string
   status?: string
+  /** Printed as it is, but for control characters. */
+  stream?: string
   progressDetail?: { current?: number; total?: number }
 }
 
@@ -21,7 +23,12 @@ export async function showProgress(messages: AsyncIterable<Message>, output: Cli
   /** IDs by the line they stand on. */
   const lines: string[] = []
   const said = new Map<string, string>()
-  for await (const { id, status = '', progressDetail } of messages) {
+  for await (const { id, status = '', stream, progressDetail } of messages) {
+    if (stream !== undefined) {
+      output.write(stream.split('\n').map(printable).join('\n'))
+      lines.length = 0
+      continue
+    }
     const text = printable(`${id === undefined ? '' : `${id}: `}${status}`)
     if (id === undefined || !output.isTTY) {
       if (id !== undefined && said.get(id) === status) continue
