@@ -35,6 +35,7 @@ if [ "$task" = test ]; then
   need /usr/sbin/ip iproute2 "it lays out the networks of the tests"
   need /usr/bin/openssl openssl "certificates of the registries in tests"
   need /usr/bin/skopeo skopeo "a registry client by others, to test our registry with"
+  need /usr/bin/umoci umoci "it unpacks and changes the layouts and archives that we write"
 fi
 apt_update() {
   [ -n "${updated:-}" ] || apt-get update -qq >/dev/null || die "apt-get update failed; the packages above cannot be installed."
@@ -50,7 +51,7 @@ fi
 # Programs that only the tests use are unpacked here rather than installed, as their packages would start services.
 tools=$PWD/.cache/debian
 borrow() { # borrow COMMAND PACKAGE WHY
-  [ -x "$tools/usr/bin/$1" ] || command -v "$1" >/dev/null && return
+  [ -x "$tools/usr/bin/$1" ] || [ -x "$tools/usr/sbin/$1" ] || command -v "$1" >/dev/null && return
   echo "unpacking Debian's $2 into .cache/debian: $3"
   apt_update
   mkdir -p "$tools"
@@ -58,6 +59,7 @@ borrow() { # borrow COMMAND PACKAGE WHY
 }
 if [ "$task" = test ]; then
   borrow docker docker.io "the docker command line, to test our daemon with"
+  borrow dockerd docker.io "a daemon by others, to load what we save and the reverse"
   borrow docker-registry docker-registry "a registry by others, to test pulls with"
   PATH=$PATH:$tools/usr/bin
   # Everything in the tests has its own roots and namespaces; nothing of the user's docker settings may leak in.

@@ -24,8 +24,8 @@ export async function openLayout(dir: string, options?: ReadOptions): Promise<Im
   }
 }
 
-function filesIn(root: number): ArchiveFiles {
-  let isOpen = true
+function filesIn(directory: number): ArchiveFiles {
+  let root: number | undefined = directory
   return {
     async size(name) {
       const file = openFile(root, name)
@@ -49,8 +49,8 @@ function filesIn(root: number): ArchiveFiles {
       }
     },
     async [Symbol.asyncDispose]() {
-      if (isOpen) closeSync(root)
-      isOpen = false
+      if (root !== undefined) closeSync(root)
+      root = undefined
     },
   }
 }
@@ -65,7 +65,9 @@ function openDirectory(dir: string): number {
 }
 
 /** Opens a regular file of the layout; undefined if there is none. */
-function openFile(root: number, name: string): { fd: number; size: number } | undefined {
+function openFile(root: number | undefined, name: string): { fd: number; size: number } | undefined {
+  // The number may be another directory's by now.
+  if (root === undefined) throw new BerthError('invalid-argument', 'SOURCE_CLOSED', 'the layout was closed')
   // What the kernel would confine to the layout is refused all the same: no layout that means well has it.
   if (name === '' || name.startsWith('/') || name.includes('\0') || name.split('/').includes('..')) {
     throw new BerthError('invalid-argument', 'ARCHIVE_REFUSED', `the layout is refused: ${JSON.stringify(name.slice(0, 200))} leads out of it`)

@@ -186,6 +186,14 @@ describe('a layout on disk', () => {
     await expect(openLayout(path)).rejects.toMatchObject({ kind: 'invalid-argument' })
   })
 
+  it('is not read once it was closed', async () => {
+    const { path, image } = await layout()
+    const source = await openLayout(path)
+    await source[Symbol.asyncDispose]()
+    await source[Symbol.asyncDispose]()
+    await expect(source.has(image.descriptor)).rejects.toMatchObject({ code: 'SOURCE_CLOSED' })
+  })
+
   it('may share blobs by links within it', async () => {
     const { path, image, blob } = await layout()
     writeFileSync(join(path, 'shared'), await bytesOf(image.blob((await image.manifest()).config)))
