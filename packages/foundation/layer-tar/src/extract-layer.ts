@@ -4,6 +4,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  fstatSync,
   ftruncateSync,
   lchownSync,
   linkSync,
@@ -17,10 +18,10 @@ import {
   writeSync,
 } from 'node:fs'
 import { BerthError, isErrno, messageOf } from '@berth/core'
-import { mknod, setTimes, setXattr } from '@berth/linux'
+import { listXattrs, mknod, setTimes, setXattr } from '@berth/linux'
 import { corrupt, type TarEntry } from './tar-header.ts'
 import type { TarHandler } from './tar-reader.ts'
-import { isAufsMetadata, isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
+import { defaultAcl, isAufsMetadata, isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
 
 export interface ExtractOptions {
   /**
@@ -71,6 +72,13 @@ export class LayerExtractor implements TarHandler {
   /** What this layer made; only whiteouts in a plain root need to know. */
   readonly #unpacked = new Set<string>()
   readonly #implied = new Set<string>()
+  /** Directories' rules for what is made in them are set last too, lest what this layer makes follow them. */
+  readonly #defaultAcls = new Map<string, Buffer>()
+  readonly #own = { uid: process.geteuid!(), gid: process.getegid!() }
+  /** Whether what is made belongs to this process and has the mode it was asked for, but for `umask`; found out at the first entry. */
+  #isPredictable: boolean | undefined
+  /** The bits of a mode that the system withholds, known from the first file. */
+  #umask = 0o7777
   #entries = 0
   #open: OpenFile | undefined
 
@@ -113,15 +121,15 @@ export class LayerExtractor implements TarHandler {
   end(): void {
     const file = this.#open
     if (!file) return
-    const { entry, path, fd } = file
-    const { uid, gid } = this.#ownerOf(entry)
+    const { entry, path, fd, position, offset } = file
     try {
-      if (file.position !== file.offset) ftruncateSync(fd, entry.size)
-      fchownSync(fd, uid, gid)
+      if (position !== offset) ftruncateSync(fd, entry.size)
+      const { uid, gid } = this.#ownerOf(entry)
+      if (!this.#isOwn(uid, gid)) fchownSync(fd, uid, gid)
       // After chown, which clears setuid bits and capabilities.
-      fchmodSync(fd, entry.mode)
-      this.#setXattrs(path, entry)
-      this.#setTimes(path, entry)
+      if (!this.#isExact(entry.mode)) fchmodSync(fd, entry.mode)
+      if (entry.xattrs.size > 0) this.#setXattrs(path, entry)
+      setTimes(fd, entry.atime ?? entry.mtime, entry.mtime)
     } catch (error) {
       throw failure(error, entry.name)
     } finally {
@@ -133,6 +141,8 @@ export class LayerExtractor implements TarHandler {
   finish(): ExtractResult {
     for (const [path, mtime] of this.#directoryTimes) {
       try {
+        const acl = this.#defaultAcls.get(path)
+        if (acl) setXattr(bytes(path), defaultAcl, acl)
         setTimes(bytes(path), mtime, mtime)
       } catch (error) {
         // Its place may be another's since, by a link on the way.
@@ -164,28 +174,29 @@ export class LayerExtractor implements TarHandler {
   /** The root is there already. */
   #makeRoot(entry: TarEntry): void {
     if (entry.type !== 'directory') throw refused(entry.name, 'it would replace the root')
-    if (this.#base === '' && this.#options.into === undefined) this.#describeDirectory('/', entry)
+    if (this.#options.into === undefined) this.#describeDirectory('/', entry, false)
   }
 
   #create(entry: TarEntry, name: string): void {
     const path = `${this.#base}/${name}`
     if (this.#options.whiteouts === 'plain') this.#unpacked.add(path)
     switch (entry.type) {
-      case 'directory':
-        this.#inParent(name, () => this.#makeDirectory(path))
-        this.#describeDirectory(path, entry)
+      case 'directory': {
+        const isNew = this.#inParent(name, () => this.#makeDirectory(path))
+        this.#describeDirectory(path, entry, isNew)
         break
+      }
       case 'file': {
-        const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-        const fd = this.#replacing(name, path, () => openSync(bytes(path), flags, 0o600))
+        const fd = this.#replacing(name, path, () => openSync(fsPath(path), newFile, this.#openMode(entry)))
         this.#open = { entry, path, fd, position: 0, offset: 0 }
+        if (this.#umask === 0o7777) this.#umask = 0o777 & ~fstatSync(fd).mode
         break
       }
       case 'hardlink':
         this.#link(entry, name, path)
         break
       case 'symlink':
-        this.#replacing(name, path, () => symlinkSync(bytes(entry.linkname), bytes(path)))
+        this.#replacing(name, path, () => symlinkSync(fsPath(entry.linkname), fsPath(path)))
         this.#describe(path, entry)
         break
       default: {
@@ -207,22 +218,46 @@ export class LayerExtractor implements TarHandler {
     this.#replacing(name, path, () => linkSync(bytes(target), bytes(path)))
   }
 
-  #describeDirectory(path: string, entry: TarEntry): void {
+  #describeDirectory(path: string, entry: TarEntry, isNew: boolean): void {
     const { uid, gid } = this.#ownerOf(entry)
-    lchownSync(bytes(path), uid, gid)
-    chmodSync(bytes(path), entry.mode)
-    this.#setXattrs(path, entry)
+    if (!isNew || !this.#isOwn(uid, gid)) lchownSync(fsPath(path), uid, gid)
+    if (!isNew || entry.mode !== directoryMode || !this.#isExact(entry.mode)) chmodSync(fsPath(path), entry.mode)
+    if (entry.xattrs.size > 0) this.#setXattrs(path, entry)
     this.#directoryTimes.set(path, entry.mtime)
-    this.#implied.delete(path)
+    if (this.#implied.size > 0) this.#implied.delete(path)
+    // What is made in it may take its group from it.
+    if (gid !== this.#own.gid || entry.mode & setgid) this.#isPredictable = false
   }
 
   /** Gives a link or a device what belongs to it. */
   #describe(path: string, entry: TarEntry): void {
     const { uid, gid } = this.#ownerOf(entry)
-    lchownSync(bytes(path), uid, gid)
-    if (entry.type !== 'symlink') chmodSync(bytes(path), entry.mode)
-    this.#setXattrs(path, entry)
-    this.#setTimes(path, entry)
+    if (!this.#isOwn(uid, gid)) lchownSync(fsPath(path), uid, gid)
+    if (entry.type !== 'symlink') chmodSync(fsPath(path), entry.mode)
+    if (entry.xattrs.size > 0) this.#setXattrs(path, entry)
+    setTimes(bytes(path), entry.atime ?? entry.mtime, entry.mtime)
+  }
+
+  /** Whether what was just made belongs to this owner already. */
+  #isOwn(uid: number, gid: number): boolean {
+    return uid === this.#own.uid && gid === this.#own.gid && this.#foresees()
+  }
+
+  /** Whether what was just made with a mode has it. */
+  #isExact(mode: number): boolean {
+    return (mode & (this.#umask | 0o7000)) === 0 && this.#foresees()
+  }
+
+  #openMode(entry: TarEntry): number {
+    // In a directory that others see, a file shows itself when it is whole.
+    if (!this.#foresees()) return 0o600
+    return this.#umask === 0o7777 ? 0o777 : entry.mode & 0o777
+  }
+
+  /** Only an empty layer of our own holds no surprise: in other directories groups and access lists may be passed on to what is made there. */
+  #foresees(): boolean {
+    this.#isPredictable ??= this.#options.whiteouts === 'overlay' && this.#options.into === undefined && isOrdinary(lstatSync('/'), this.#own.gid) && listXattrs('/').length === 0
+    return this.#isPredictable
   }
 
   #ownerOf(entry: TarEntry): { uid: number; gid: number } {
@@ -232,6 +267,10 @@ export class LayerExtractor implements TarHandler {
   #setXattrs(path: string, entry: TarEntry): void {
     for (const [name, value] of entry.xattrs) {
       if (!isKeptXattr(name)) continue
+      if (name === defaultAcl) {
+        this.#defaultAcls.set(path, value)
+        continue
+      }
       try {
         setXattr(bytes(path), name, value)
       } catch (error) {
@@ -239,10 +278,6 @@ export class LayerExtractor implements TarHandler {
         if (!isErrno(error, 'ENOTSUP', 'EOPNOTSUPP') && !(isErrno(error, 'EPERM') && entry.type !== 'file' && entry.type !== 'directory')) throw error
       }
     }
-  }
-
-  #setTimes(path: string, { atime, mtime }: TarEntry): void {
-    setTimes(bytes(path), atime ?? mtime, mtime)
   }
 
   #whiteout(parent: string, base: string, entry: TarEntry): void {
@@ -289,18 +324,20 @@ export class LayerExtractor implements TarHandler {
     })
   }
 
-  #makeDirectory(path: string): void {
+  /** @returns whether there was none before */
+  #makeDirectory(path: string): boolean {
     try {
-      mkdirSync(bytes(path), 0o755)
+      mkdirSync(fsPath(path), directoryMode)
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error
       const there = lstatSync(bytes(path))
-      if (there.isDirectory()) return
+      if (there.isDirectory()) return false
       if (this.#options.noOverwriteDirNonDir) throw this.#cannotOverwrite('non-directory', path, 'directory')
       this.#remove(path)
-      mkdirSync(bytes(path), 0o755)
+      mkdirSync(fsPath(path), directoryMode)
       if (this.#options.whiteouts === 'overlay' && isWhiteoutDevice(there)) setXattr(bytes(path), opaqueXattr, Buffer.from('y'))
     }
+    return true
   }
 
   /** In Docker's words, which name the directory that is unpacked into last. */
@@ -326,7 +363,7 @@ export class LayerExtractor implements TarHandler {
       if (there && !isWhiteoutDevice(there)) continue
       this.#makeDirectory(path)
       lchownSync(bytes(path), 0, 0)
-      chmodSync(bytes(path), 0o755)
+      chmodSync(bytes(path), directoryMode)
       this.#implied.add(path)
       if (this.#options.whiteouts === 'plain') this.#unpacked.add(path)
     }
@@ -339,9 +376,14 @@ export class LayerExtractor implements TarHandler {
       rmdirSync(bytes(path))
     } else unlinkSync(bytes(path))
     this.#directoryTimes.delete(path)
+    this.#defaultAcls.delete(path)
     this.#implied.delete(path)
   }
 }
+
+const newFile = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+const directoryMode = 0o755
+const setgid = 0o2000
 
 /** A name that needs no resolving has neither an empty part nor one of dots. */
 const unresolved = /(?:^|\/)\.{0,2}(?:\/|$)/
@@ -359,9 +401,16 @@ function resolveName(name: string): string {
   return parts.join('/')
 }
 
-/** A path as fs takes it without changing a byte; see TarEntry on byte strings. */
+/** A path without changing a byte; see TarEntry on byte strings. */
 function bytes(path: string): Buffer {
   return Buffer.from(path === '' ? '/' : path, 'latin1')
+}
+
+const beyondAscii = /[\x80-\xff]/
+
+/** The same for fs, which is quicker with a string where that has the same bytes. */
+function fsPath(path: string): string | Buffer {
+  return beyondAscii.test(path) ? bytes(path) : path
 }
 
 function isThere(path: string) {
@@ -371,6 +420,11 @@ function isThere(path: string) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw error
   }
+}
+
+/** Whether a directory passes no group on. */
+function isOrdinary(stats: { gid: number; mode: number }, gid: number): boolean {
+  return stats.gid === gid && !(stats.mode & setgid)
 }
 
 function isWhiteoutDevice(stats: { isCharacterDevice(): boolean; rdev: number }): boolean {

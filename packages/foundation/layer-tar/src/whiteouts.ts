@@ -19,7 +19,14 @@ export function isAufsMetadata(name: string): boolean {
   return metadataPart.test(name) && !(name.endsWith(opaqueMarker) && !metadataPart.test(name.slice(0, -opaqueMarker.length)))
 }
 
-/** Whether an extended attribute belongs to a file, and not to the host's security modules or to overlayfs. */
+/** What a directory gives to all that is made in it. */
+export const defaultAcl = 'system.posix_acl_default'
+
+/**
+ * Whether an extended attribute belongs to a file, and not to the host's security modules or to overlayfs: capabilities, access lists and what users note.
+ * containerd takes the same from archives, and labels of security modules besides.
+ */
 export function isKeptXattr(name: string): boolean {
-  return name === 'security.capability' || (name.startsWith('user.') && !name.startsWith('user.overlay.'))
+  if (name.startsWith('user.')) return !name.startsWith('user.overlay.')
+  return name === 'security.capability' || name === 'system.posix_acl_access' || name === defaultAcl
 }

@@ -37,7 +37,7 @@ const extract = (archive: string, target: string) => thread.call('extract', targ
 
 describe('a random tree', () => {
   it('is the same archive again when it was packed, unpacked and packed', async () => {
-    await onTrees({ whiteouts: true }, async (source, target) => {
+    await onTrees({ whiteouts: true, acls: true, holes: true }, async (source, target) => {
       const tar = await thread.call('pack', source, { whiteouts: 'overlay' })
       await thread.call('extract', target, tar, { whiteouts: 'overlay' }, 1000)
       expect(picture(target)).toEqual(picture(source))

@@ -37,6 +37,7 @@ export interface TreeOptions {
   /** Whiteouts and opaque directories of overlayfs. */
   whiteouts?: boolean
   holes?: boolean
+  acls?: boolean
 }
 
 const byteString = (minLength: number, maxLength: number) =>
@@ -44,7 +45,7 @@ const byteString = (minLength: number, maxLength: number) =>
 
 /** Random trees. */
 export function trees(options: TreeOptions = {}): fc.Arbitrary<Record<string, TreeNode>> {
-  const { longest = 255, longestTarget = 300, modest = false, devices = true, xattrs = true, whiteouts = false, holes = false } = options
+  const { longest = 255, longestTarget = 300, modest = false, devices = true, xattrs = true, whiteouts = false, holes = false, acls = false } = options
   const name = fc.oneof(
     { weight: 4, arbitrary: fc.string({ minLength: 1, maxLength: Math.min(8, longest) }).map((text) => Buffer.from(text).toString('latin1').slice(0, longest)) },
     { weight: 3, arbitrary: byteString(1, Math.min(20, longest)) },
@@ -56,7 +57,10 @@ export function trees(options: TreeOptions = {}): fc.Arbitrary<Record<string, Tr
   const attribute = fc.tuple(
     fc.constantFrom('user.note', 'user.a=b', 'user.100%25', 'user.ünï'), fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
   )
-  const attributes: fc.Arbitrary<[string, Buffer][]> = xattrs ? fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(attribute, { maxLength: 2 })) : fc.constant([])
+  // Owner, user 1000, group, mask, others: for the file, or for what is made in the directory.
+  const acl = fc.tuple(fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default'), fc.integer({ min: 0, max: 7 }).map((bits) =>
+    Buffer.from(`02000000 01000700ffffffff 02000${bits}00e8030000 04000500ffffffff 10000700ffffffff 20000500ffffffff`.replaceAll(' ', ''), 'hex')))
+  const attributes: fc.Arbitrary<[string, Buffer][]> = xattrs ? fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(acls ? fc.oneof(attribute, acl) : attribute, { maxLength: 2 })) : fc.constant([])
   const data = fc.uint8Array({ maxLength: 1500 }).map((bytes) => Buffer.from(bytes))
   const pieces: fc.Arbitrary<[number, Buffer][]> = holes
     ? fc.array(fc.tuple(fc.integer({ min: 0, max: 40 }).map((block) => block * 4096), data.filter((each) => each.length > 0)), { maxLength: 5 })
@@ -107,10 +111,12 @@ function plantIn(directory: string, children: Record<string, TreeNode>, files: s
     if (node.kind === 'file') files.push(path)
     lchownSync(bytes(path), node.uid, node.gid)
     if (node.kind !== 'symlink') chmodSync(bytes(path), node.mode)
-    if (node.kind === 'file' || node.kind === 'directory') for (const [key, value] of node.xattrs) setXattr(bytes(path), key, value)
     if (node.kind === 'directory') {
       if (node.opaque) setXattr(bytes(path), 'trusted.overlay.opaque', Buffer.from('y'))
       plantIn(path, node.children, files)
+    }
+    for (const [key, value] of node.xattrs) {
+      if (node.kind === 'directory' || (node.kind === 'file' && key !== 'system.posix_acl_default')) setXattr(bytes(path), key, value)
     }
     setTimes(bytes(path), node.mtime, node.mtime)
   }
