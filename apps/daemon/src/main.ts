@@ -14,7 +14,7 @@ function fail(error: unknown, code: number): never {
 
 function optionsOf(args: string[]): ReturnType<typeof parseOptions> {
   try {
-    return parseOptions(args)
+    return parseOptions(args, process.env)
   } catch (error) {
     fail(error, usageExit)
   }

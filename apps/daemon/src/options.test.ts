@@ -33,8 +33,24 @@ it('reads the configuration file', () => {
   })
 })
 
+it('takes how registries are reached from flags, the file or the environment', () => {
+  const env = { HTTP_PROXY: 'http://from-env:1', https_proxy: 'http://from-env:2', NO_PROXY: 'env.test' }
+  const file = configFile('{"proxies":{"http-proxy":"http://from-file:1","no-proxy":"file.test"},"max-concurrent-downloads":7,"certs-dirs":["/c"]}')
+  expect(parseOptions(['--config-file', file, '--max-concurrent-uploads', '9'], env)).toMatchObject({
+    httpProxy: 'http://from-file:1',
+    httpsProxy: 'http://from-env:2',
+    noProxy: 'file.test',
+    maxConcurrentDownloads: 7,
+    maxConcurrentUploads: 9,
+    certsDirs: ['/c'],
+  })
+  expect(parseOptions([])).toMatchObject({ httpProxy: undefined, maxConcurrentDownloads: 3, maxConcurrentUploads: 3, certsDirs: ['/etc/berth/certs.d', '/etc/docker/certs.d'] })
+})
+
 it.each([
   [['--nonsense'], /--nonsense/],
+  [['--max-concurrent-downloads', '0'], /--max-concurrent-downloads must be a number of at least 1, not '0'/],
+  [['--certs-dir', 'relative'], /--certs-dir must be an absolute path/],
   [['stray'], /stray/],
   [['--data-root', 'relative'], /--data-root must be an absolute path/],
   [['-H', 'http://x'], /cannot listen on 'http:\/\/x'/],
@@ -51,6 +67,8 @@ it.each([
   ['[]', /JSON object/],
   ['{"unknown":1}', /unknown setting: unknown/],
   ['{"hosts":"unix:///a"}', /hosts must be a list of strings/],
+  ['{"proxies":{"ftp-proxy":"x"}}', /unknown setting: proxies.ftp-proxy/],
+  ['{"proxies":"x"}', /unknown setting: proxies/],
 ])('refuses the configuration %s', (content, message) => {
   expect(() => parseOptions(['--config-file', configFile(content)])).toThrow(message)
 })

@@ -15,6 +15,12 @@ export interface DaemonOptions {
   bip: string | undefined
   insecureRegistries: string[]
   registryMirrors: string[]
+  certsDirs: string[]
+  httpProxy: string | undefined
+  httpsProxy: string | undefined
+  noProxy: string | undefined
+  maxConcurrentDownloads: number
+  maxConcurrentUploads: number
   cgroupParent: string
   initPath: string | undefined
   liveRestore: boolean
@@ -42,6 +48,12 @@ const flags = {
   bip: { kind: 'string', key: 'bip', help: 'address and prefix of the default bridge (172.17.0.1/16)' },
   'insecure-registry': { kind: 'list', key: 'insecure-registries', help: 'registry (host[:port] or CIDR) that may be spoken to without TLS' },
   'registry-mirror': { kind: 'list', key: 'registry-mirrors', help: 'URL of a mirror of Docker Hub' },
+  'certs-dir': { kind: 'list', key: 'certs-dirs', help: 'directory of how registries are reached: HOST/hosts.toml, or HOST/*.crt (/etc/berth/certs.d, /etc/docker/certs.d)' },
+  'http-proxy': { kind: 'string', key: 'proxies.http-proxy', help: 'proxy for registries without TLS (HTTP_PROXY)' },
+  'https-proxy': { kind: 'string', key: 'proxies.https-proxy', help: 'proxy for registries (HTTPS_PROXY)' },
+  'no-proxy': { kind: 'string', key: 'proxies.no-proxy', help: 'hosts that are reached directly, with commas between (NO_PROXY)' },
+  'max-concurrent-downloads': { kind: 'number', key: 'max-concurrent-downloads', help: 'layers that one pull receives at the same time (3)' },
+  'max-concurrent-uploads': { kind: 'number', key: 'max-concurrent-uploads', help: 'layers that one push sends at the same time (3)' },
   'cgroup-parent': { kind: 'string', key: 'cgroup-parent', help: 'control group that holds those of the containers (/berth)' },
   'init-path': { kind: 'string', key: 'init-path', help: 'program that runs as process 1 with --init (tini)' },
   'live-restore': { kind: 'boolean', key: 'live-restore', help: 'leave containers running when the daemon ends in order' },
@@ -82,7 +94,7 @@ function readConfigFile(path: string, mustExist: boolean): Values {
   }
   if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) throw invalid(`the configuration file ${path} does not hold a JSON object`)
   const values: Values = {}
-  for (const [key, value] of Object.entries(settings)) {
+  for (const [key, value] of Object.entries(withoutNesting(settings as Record<string, unknown>))) {
     const name = names.find((candidate) => flags[candidate].key === key)
     if (!name) throw invalid(`the configuration file ${path} has an unknown setting: ${key}`)
     const { kind } = flags[name]
@@ -93,8 +105,22 @@ function readConfigFile(path: string, mustExist: boolean): Values {
   return values
 }
 
+/** dockerd's `proxies` is an object of its own: its members become `proxies.http-proxy` and so on. */
+function withoutNesting({ proxies, ...settings }: Record<string, unknown>): Record<string, unknown> {
+  if (proxies === undefined) return settings
+  if (proxies === null || typeof proxies !== 'object' || Array.isArray(proxies)) return { ...settings, proxies }
+  return { ...settings, ...Object.fromEntries(Object.entries(proxies).map(([key, value]) => [`proxies.${key}`, value as unknown])) }
+}
+
+/** What the environment says where nothing else does, by the variable's name in either case. */
+function proxyOf(env: Environment, name: string): string | undefined {
+  return env[name] || env[name.toLowerCase()] || undefined
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** Reads the command line. Throws `invalid-argument` for anything that is wrong in it or in the configuration file. */
-export function parseOptions(args: string[]): DaemonOptions | 'help' | 'version' {
+export function parseOptions(args: string[], env: Environment = {}): DaemonOptions | 'help' | 'version' {
   let given: Values & { 'config-file'?: string; help?: boolean; version?: boolean }
   try {
     given = parseArgs({
@@ -129,6 +155,11 @@ export function parseOptions(args: string[]): DaemonOptions | 'help' | 'version'
   if (!levels.includes(logLevel as Level)) throw invalid(`the log level '${logLevel}' is none of ${levels.join(', ')}`)
   const shutdownTimeout = Number(text('shutdown-timeout') ?? 15)
   if (!Number.isInteger(shutdownTimeout) || shutdownTimeout < 0) throw invalid(`the shutdown timeout '${text('shutdown-timeout')}' is not a number of seconds`)
+  const count = (name: FlagName): number => {
+    const value = Number(text(name) ?? 3)
+    if (!Number.isInteger(value) || value < 1) throw invalid(`--${name} must be a number of at least 1, not '${text(name)}'`)
+    return value
+  }
   const execRoot = absolute('exec-root', text('exec-root') ?? '/run/berth')
   return {
     dataRoot: absolute('data-root', text('data-root') ?? '/var/lib/berth'),
@@ -140,6 +171,12 @@ export function parseOptions(args: string[]): DaemonOptions | 'help' | 'version'
     bip: text('bip'),
     insecureRegistries: list('insecure-registry'),
     registryMirrors: list('registry-mirror'),
+    certsDirs: list('certs-dir').length > 0 ? list('certs-dir').map((path) => absolute('certs-dir', path)) : ['/etc/berth/certs.d', '/etc/docker/certs.d'],
+    httpProxy: text('http-proxy') ?? proxyOf(env, 'HTTP_PROXY'),
+    httpsProxy: text('https-proxy') ?? proxyOf(env, 'HTTPS_PROXY'),
+    noProxy: text('no-proxy') ?? proxyOf(env, 'NO_PROXY'),
+    maxConcurrentDownloads: count('max-concurrent-downloads'),
+    maxConcurrentUploads: count('max-concurrent-uploads'),
     cgroupParent: text('cgroup-parent') ?? '/berth',
     initPath: text('init-path'),
     liveRestore: Boolean(values['live-restore']),

@@ -3,20 +3,21 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ContainerOperations, type ContainerRuntime, type ExecOperations, openContainerRuntime } from '@berth/container-runtime'
 import { BerthError, isKind, messageOf, silent } from '@berth/core'
-import { type ImageStore, openImageStore } from '@berth/image-store'
+import { openImageStore } from '@berth/image-store'
 import { acquireLock } from '@berth/linux'
 import { jsonFileLogDriver } from '@berth/log-json-file'
 import { bridgeNetworks } from '@berth/network-bridge'
 import { hostNetworks } from '@berth/network-host'
 import { NetworkManager } from '@berth/network-manager'
 import { noNetworks } from '@berth/network-none'
-import { RegistryClient } from '@berth/registry-client'
+import { readCertsDirs, RegistryClient } from '@berth/registry-client'
 import { shimRuntime } from '@berth/runtime-shim'
 import { overlaySnapshotter } from '@berth/snapshotter-overlay'
 import { localVolumes } from '@berth/volume-local'
 import { VolumeManager } from '@berth/volume-manager'
 import type { EngineOptions } from './engine-options.ts'
 import { EventHub } from './event-hub.ts'
+import { type EngineImages, engineImages } from './images.ts'
 import { OrphanCollector } from './orphan-collector.ts'
 import { createSystem, type System } from './system.ts'
 
@@ -27,7 +28,7 @@ export interface Engine extends AsyncDisposable {
   readonly system: System
   readonly containers: ContainerOperations
   readonly execs: ExecOperations
-  readonly images: ImageStore
+  readonly images: EngineImages
   readonly networks: NetworkManager
   readonly volumes: VolumeManager
   /** Ends in order: stops the containers (unless `liveRestore`), takes down what the kernel holds for networks without containers, and disposes. */
@@ -47,13 +48,26 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const events = new EventHub()
   const { emit } = events
   const snapshotter = opened.use(overlaySnapshotter({ root: join(dataRoot, 'snapshots'), logger }))
-  const registry = opened.use(new RegistryClient({ insecureRegistries: options.insecureRegistries, mirrors: options.registryMirrors, userAgent: `berth/${options.version ?? ''}`, logger }))
+  const registry = opened.use(
+    new RegistryClient({
+      insecureRegistries: options.insecureRegistries,
+      mirrors: options.registryMirrors,
+      hosts: readCertsDirs(options.certsDirs ?? []),
+      httpProxy: options.httpProxy,
+      httpsProxy: options.httpsProxy,
+      noProxy: options.noProxy,
+      userAgent: `berth/${options.version ?? ''}`,
+      logger,
+    }),
+  )
   let runtime: ContainerRuntime | undefined
   const images = opened.use(
     await openImageStore({
       root: join(dataRoot, 'images'),
       snapshotter,
       registry,
+      parallelDownloads: options.maxConcurrentDownloads,
+      parallelUploads: options.maxConcurrentUploads,
       usage: (imageId) => (runtime?.imagesInUse().get(imageId) ?? []).map(({ id, state }) => ({ id, running: state === 'running' || state === 'paused' || state === 'restarting' })),
       emit,
       logger,
@@ -94,7 +108,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const held = opened.move()
   const running = runtime
   return {
-    system, containers, execs, images, networks, volumes,
+    system, containers, execs, images: engineImages(images, registry), networks, volumes,
     async shutDown() {
       try {
         if (!liveRestore) await running.stopAll({ timeout: shutdownTimeout })

@@ -11,6 +11,15 @@ export interface EngineOptions {
   insecureRegistries?: readonly string[]
   /** Origins that are asked before Docker Hub. */
   registryMirrors?: readonly string[]
+  /** Directories such as `/etc/docker/certs.d`, with `<host>/hosts.toml` or certificates: how registries are reached. The first that knows a host counts. */
+  certsDirs?: readonly string[]
+  /** URLs of the proxies that registries are reached through, and what is reached without: hosts with commas between. */
+  httpProxy?: string | undefined
+  httpsProxy?: string | undefined
+  noProxy?: string | undefined
+  /** Blobs that one pull receives, and one push sends, at the same time; 3. */
+  maxConcurrentDownloads?: number | undefined
+  maxConcurrentUploads?: number | undefined
   /** The control group that holds those of the containers; `/berth` by default. */
   cgroupParent?: string
   /** The program that runs as process 1 for containers that ask for one; found where Docker and Debian have it by default. */

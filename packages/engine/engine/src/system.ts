@@ -30,11 +30,14 @@ export interface SystemDependencies {
   liveRestore: boolean
 }
 
+export type DiskUsageType = 'container' | 'image' | 'volume' | 'build-cache'
+
 /** The engine about itself. */
 export interface System {
   version(): Promise<SystemVersion>
   info(): Promise<SystemInfo>
-  diskUsage(): Promise<SystemDataUsageResponse>
+  /** Of all kinds, or only of those given. */
+  diskUsage(options: { types: readonly DiskUsageType[] }): Promise<SystemDataUsageResponse>
   /** Past events from `since`, then those to come. Throws `invalid-argument` for an unknown filter. */
   events(options: EventsOptions): AsyncIterable<EngineEvent>
   /** Asks a registry whether it takes the credentials. Throws `unauthenticated` when not. */
@@ -50,7 +53,7 @@ export function createSystem(deps: SystemDependencies): System {
   return {
     version: async () => versionOf(deps, await versions()),
     info: async () => infoOf(deps, await versions()),
-    diskUsage: () => diskUsageOf(deps),
+    diskUsage: ({ types }) => diskUsageOf(deps, types),
     events(options) {
       checkEventFilters(options.filters)
       return deps.events.listen(options)
@@ -124,9 +127,9 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     MemTotal: totalmem(),
     IndexServerAddress: 'https://index.docker.io/v1/',
     RegistryConfig: registryConfig(options),
-    HttpProxy: '',
-    HttpsProxy: '',
-    NoProxy: '',
+    HttpProxy: shownProxy(options.httpProxy),
+    HttpsProxy: shownProxy(options.httpsProxy),
+    NoProxy: options.noProxy ?? '',
     Name: hostname(),
     Labels: [],
     ExperimentalBuild: false,
@@ -144,14 +147,28 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
   }
 }
 
-async function diskUsageOf({ images, runtime, volumes }: SystemDependencies): Promise<SystemDataUsageResponse> {
-  const none = new Map()
-  const [Images, Containers, Volumes] = await Promise.all([
-    images.list({ all: true, sharedSize: true, filters: none }),
-    runtime.containers.list({ all: true, size: true, filters: none }),
-    volumes.usage(),
+/** What was not asked for is not there, but for the size of the layers, which costs nothing. */
+async function diskUsageOf({ images, runtime, volumes }: SystemDependencies, types: readonly DiskUsageType[]): Promise<SystemDataUsageResponse> {
+  const wants = (type: DiskUsageType): boolean => types.length === 0 || types.includes(type)
+  const [ofImages, Containers, Volumes] = await Promise.all([
+    wants('image') ? images.diskUsage() : undefined,
+    wants('container') ? runtime.containers.list({ all: true, size: true, filters: new Map() }) : undefined,
+    wants('volume') ? volumes.usage() : undefined,
   ])
-  return { LayersSize: images.layersSize(), Images, Containers, Volumes, BuildCache: [] }
+  return {
+    LayersSize: ofImages?.layersSize ?? images.layersSize(),
+    ...(ofImages && { Images: ofImages.images }),
+    ...(Containers && { Containers }),
+    ...(Volumes && { Volumes }),
+    ...(wants('build-cache') && { BuildCache: [] }),
+  }
+}
+
+/** A proxy without the credentials that its URL may hold. */
+function shownProxy(url = ''): string {
+  const parsed = URL.parse(url)
+  if (!parsed?.username && !parsed?.password) return url
+  return url.replace(/\/\/[^@/]*@/, '//xxxxx:xxxxx@')
 }
 
 function readFirstLine(path: string): string | undefined {
