@@ -63,7 +63,7 @@ async function repairStore({ records, content, snapshotter, logger }: RepairCont
   if (!snapshotter) return
   const store = {
     records, content, snapshotter, logger,
-    registry: noRegistry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), parallelDownloads: 1, usage: () => [], emit: () => {}, failPoint: () => {},
+    registry: noRegistry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), parallelDownloads: 1, parallelUploads: 1, usage: () => [], emit: () => {}, failPoint: () => {},
   } // prettier-ignore
   await restoreSnapshots(store)
   for (const problem of problems) {

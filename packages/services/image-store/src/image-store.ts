@@ -34,6 +34,8 @@ export interface ImageStoreOptions {
   content?: ContentStore | undefined
   /** Blobs that one pull receives at the same time; 3. */
   parallelDownloads?: number | undefined
+  /** Blobs that one push sends at the same time; 3. */
+  parallelUploads?: number | undefined
   /** The containers that stand on an image, by its ID; they keep it from being removed. */
   usage?: (imageId: string) => readonly ContainerUse[]
   emit?: EmitEvent
@@ -88,11 +90,11 @@ export interface ImageStore extends AsyncDisposable {
 
 /** Opens the store in `root`, clears away what work that was killed has left, and unpacks again what a loss of power took. */
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
-  const { root, snapshotter, registry, parallelDownloads = 3, usage = () => [], emit = () => {}, logger = silent, failPoint = () => {} } = options
+  const { root, snapshotter, registry, parallelDownloads = 3, parallelUploads = 3, usage = () => [], emit = () => {}, logger = silent, failPoint = () => {} } = options
   await using opened = new AsyncDisposableStack()
   const content = options.content ?? opened.use(await openContentStore({ root, logger, failPoint }))
   const records = opened.use(openImageRecords(join(root, 'images.db')))
-  const store: Store = { records, content, snapshotter, registry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), parallelDownloads, usage, emit, logger, failPoint }
+  const store: Store = { records, content, snapshotter, registry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), parallelDownloads, parallelUploads, usage, emit, logger, failPoint }
   records.leases.endAll()
   await discardAbandoned(store)
   await recordDocuments(store)

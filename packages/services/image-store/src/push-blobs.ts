@@ -6,8 +6,6 @@ import type { Progress } from './progress.ts'
 import type { PushLayer } from './push-plan.ts'
 import type { Store } from './store.ts'
 
-const parallelUploads = 3
-
 /** Makes the registry have layers, the topmost first, and shows how each comes there. */
 export async function pushLayers(
   store: Store,
@@ -19,10 +17,10 @@ export async function pushLayers(
 ): Promise<void> {
   const uploads = layers.map(({ descriptor, diffId }) => ({ descriptor, id: shownId(diffId) })).toReversed()
   for (const { id } of uploads) progress.status(id, 'Preparing')
-  for (const { id } of uploads.slice(parallelUploads)) progress.status(id, 'Waiting')
+  for (const { id } of uploads.slice(store.parallelUploads)) progress.status(id, 'Waiting')
   const failed = new AbortController()
   const ending = AbortSignal.any([signal, failed.signal])
-  const limiter = new Limiter(parallelUploads)
+  const limiter = new Limiter(store.parallelUploads)
   const byBlob = new Map<string, Promise<string>>()
   const results = await Promise.allSettled(
     uploads.map(async ({ descriptor, id }) => {

@@ -23,6 +23,8 @@ export interface Store {
   sweepLock: KeyedMutex
   /** Blobs received at the same time by one pull. */
   parallelDownloads: number
+  /** Blobs sent at the same time by one push. */
+  parallelUploads: number
   usage: (imageId: string) => readonly ContainerUse[]
   emit: EmitEvent
   logger: Logger
