@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { BerthError, isErrno, type Logger, messageOf, silent } from '@berth/core'
 import { LayerWorkers } from '@berth/layer-tar'
+import { spreadSubdirectories } from '@berth/linux'
 import { parseDigest } from '@berth/oci'
 import type { ApplyOptions, LayerBlob, Mount, SnapshotChange, SnapshotInfo, Snapshotter } from '@berth/snapshotter'
 import { overlayDefaults, overlayMounts } from './overlay-mounts.ts'
@@ -51,6 +52,7 @@ export class OverlaySnapshotter implements Snapshotter {
     this.#logger = logger
     this.#limits = limits
     mkdirSync(this.#root, { recursive: true, mode: 0o700 })
+    spread(this.#root)
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     this.#records = new SnapshotRecords({ path: join(this.#root, 'snapshots.db'), bootId })
     this.#records.prune()
@@ -270,6 +272,18 @@ export class OverlaySnapshotter implements Snapshotter {
       .finally(() => this.#deletions.delete(deletion))
     this.#deletions.add(deletion)
     return deletion
+  }
+}
+
+/**
+ * Where the file system can, each snapshot is laid out in a place of its own: two threads then make files without waiting for each other, and ext4 without a journal, which
+ * shuns inodes that were deleted in the last minutes, does not search through those of removed snapshots at each file.
+ */
+function spread(root: string): void {
+  try {
+    spreadSubdirectories(root)
+  } catch {
+    // It is only faster.
   }
 }
 

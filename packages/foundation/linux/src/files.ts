@@ -1,4 +1,4 @@
-import { constants, futimesSync } from 'node:fs'
+import { closeSync, constants, futimesSync, openSync } from 'node:fs'
 import { cString, libcFunction, slowLibcFunction } from './libc.ts'
 
 type Path = string | Uint8Array

@@ -8,7 +8,7 @@
  */
 export { type Cgroups, detectCgroups } from './cgroups.ts'
 export { acquireLock } from './directory-lock.ts'
-export { lockFile, mknod, openInRoot, setTimes, syncFileSystem } from './files.ts'
+export { lockFile, mknod, openInRoot, setTimes, spreadSubdirectories, syncFileSystem } from './files.ts'
 export { GzipInflater } from './igzip.ts'
 export { makeMountNamespace, type NewMountNamespace, withMountNamespace } from './mount-namespaces.ts'
 export { cloneMount, moveMount, restrictMount } from './mount-trees.ts'
