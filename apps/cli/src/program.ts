@@ -8,6 +8,7 @@ import { createCommand } from './commands/create.ts'
 import { diskUsageCommand } from './commands/disk-usage.ts'
 import { eventsCommand } from './commands/events.ts'
 import { execCommand } from './commands/exec.ts'
+import { fsckCommand } from './commands/fsck.ts'
 import { historyCommand, imagesCommand, removeImagesCommand, tagCommand } from './commands/images.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { killCommand, pauseCommand, removeCommand, renameCommand, restartCommand, startCommand, stopCommand, unpauseCommand, waitCommand } from './commands/lifecycle.ts'
@@ -95,7 +96,7 @@ export function createProgram(cli: Cli): Command {
     infoCommand,
     eventsCommand,
     (own) => group(own, 'container', 'containers', [...containerCommands.filter((make) => make !== psCommand), renamed(psCommand, 'ls', 'list', 'ps'), inspectCommand, pruneContainersCommand]),
-    (own) => group(own, 'image', 'images', [...imageCommands, renamed(imagesCommand, 'ls', 'list'), renamed(removeImagesCommand, 'rm', 'remove'), inspectCommand, pruneImagesCommand]),
+    (own) => group(own, 'image', 'images', [...imageCommands, renamed(imagesCommand, 'ls', 'list'), renamed(removeImagesCommand, 'rm', 'remove'), inspectCommand, pruneImagesCommand, fsckCommand]),
     networkCommand,
     volumeCommand,
     (own) => group(own, 'system', 'the engine', [infoCommand, eventsCommand, diskUsageCommand, pruneSystemCommand, dialStdioCommand]),
