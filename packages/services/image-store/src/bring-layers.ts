@@ -1,11 +1,14 @@
 import type { Arrival, BlobSource } from '@berth/content-store'
-import { isKind } from '@berth/core'
+import { BerthError, isKind } from '@berth/core'
 import type { Descriptor } from '@berth/oci'
 import type { LayerBlob } from '@berth/snapshotter'
 import { examineLayer } from './layer-file.ts'
 import { Limiter } from './limiter.ts'
 import type { LayerRecord } from './records/layer-records.ts'
 import type { Store } from './store.ts'
+
+/** How often an unpacking that others give up is begun. */
+const maxTries = 8
 
 /** A layer of an image that is to be here, and its place in the chain. */
 export interface WantedLayer extends Descriptor {
@@ -105,11 +108,12 @@ async function bringLayer(unpacking: Unpacking, limiter: Limiter, begun: () => v
     const arrival = held.use(
       await store.content.fetch(layer, options.source(layer), { signal, onProgress: (bytes) => report.received?.(layer, bytes) }),
     )
-    const unpacked = unpacking.beside(arrival)
-    unpacked.then(undefined, (error: unknown) => {
-      if (!unpacking.mayRetry(error)) fail(error)
+    const unpacked = unpacking.beside(arrival, begun)
+    unpacked.catch(async (error: unknown) => {
+      if (unpacking.mayRetry(error)) return
+      // It may have failed only because the one below did, whose failure says why.
+      if (!(await unpacking.isBelowNew())) fail(error)
     })
-    begun()
     await arrival.done
     store.failPoint(`${step}.blob`)
     await unpacking.arrived()
@@ -130,6 +134,8 @@ class Unpacking {
   readonly #below: Below
   wasRetried = false
   #isBroken = false
+  /** Whether this caller's bytes were asked for, and not another's who wants the same layer. */
+  #wasRead = false
   #bytes = 0
   /** Blob bytes for a byte of the tar, once the blob is here to tell. */
   #scale: number | undefined
@@ -142,9 +148,11 @@ class Unpacking {
   }
 
   /** Unpacks what comes as it comes, once the layer below has begun. */
-  async beside(arrival: Arrival): Promise<void> {
+  async beside(arrival: Arrival, begun: () => void): Promise<void> {
     await this.#below.hasBegun
-    await this.#apply({ path: arrival.file, growth: this.#watched(arrival.growth()) })
+    const unpacked = this.#apply({ path: arrival.file, growth: this.#watched(arrival.growth()) })
+    begun()
+    await unpacked
   }
 
   /** Says that the blob is here, from which on progress is that of unpacking. */
@@ -156,23 +164,27 @@ class Unpacking {
     this.#report()
   }
 
-  /** Whether an unpacking that failed may do better from the whole blob. */
+  /** Whether an unpacking that failed may do better from the whole blob: it read bytes that were not the blob's, or was joined to one of another caller's bytes. */
   mayRetry(error: unknown): boolean {
-    // The bytes came otherwise than they began; or it was joined to another's unpacking, which was cancelled.
-    return !this.options.signal.aborted && (this.#isBroken || isKind(error, 'cancelled'))
+    return !this.options.signal.aborted && (this.#isBroken || !this.#wasRead || isOfAnother(error))
+  }
+
+  /** Whether the layer below began once more; settles when that is over, however it ends. */
+  isBelowNew(): Promise<boolean> {
+    return this.#below.wasRetried.catch(() => false)
   }
 
   /** Unpacks once more, from the whole blob over what is below by then. */
   async again(reason: unknown): Promise<void> {
     const isBelowNew = await this.#below.wasRetried
-    for (let error = reason; ; ) {
-      if (!(this.mayRetry(error) || (isBelowNew && !this.wasRetried && !this.options.signal.aborted))) throw error
-      this.#isBroken = false
-      this.wasRetried = true
+    if (!this.mayRetry(reason) && !isBelowNew) throw reason
+    this.wasRetried = true
+    for (let tries = 1; ; tries++) {
+      this.options.signal.throwIfAborted()
       try {
         return await this.#apply({ path: this.store.content.path(this.layer.digest) })
-      } catch (next) {
-        error = next
+      } catch (error) {
+        if (tries === maxTries || !isOfAnother(error)) throw error
       }
     }
   }
@@ -191,6 +203,7 @@ class Unpacking {
   }
 
   async *#watched(growth: AsyncIterable<number>): AsyncGenerator<number, void, undefined> {
+    this.#wasRead = true
     try {
       yield* growth
     } catch (error) {
@@ -198,4 +211,9 @@ class Unpacking {
       throw error
     }
   }
+}
+
+/** Whether a failure is that of another caller, who gave up. */
+function isOfAnother(error: unknown): boolean {
+  return isKind(error, 'cancelled') || !(error instanceof BerthError)
 }

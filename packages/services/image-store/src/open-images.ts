@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { readContent } from '@berth/content-store'
-import { BerthError, messageOf } from '@berth/core'
+import { BerthError } from '@berth/core'
 import type { ImageSource } from '@berth/oci-image'
 import { recordsOver } from './records/open-image-records.ts'
 import { migrations } from './records/schema.ts'
@@ -35,19 +35,11 @@ export async function openImages(root: string): Promise<ImageSource> {
 }
 
 /**
- * While an owner is there, its shared memory file lets readers see a whole state. Without one, a reader that may not make that file reads the database as it
- * lies there: after a clean close all is in it.
+ * While an owner is there, or was killed, its log and shared memory file let readers see a whole state. Without them all is in the database, which is read as it
+ * lies there, so that no such file is made.
  */
 function openForReading(path: string): DatabaseSync {
-  let db: DatabaseSync | undefined
-  try {
-    db = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
-    db.prepare('SELECT count(*) FROM sqlite_schema').get()
-    return db
-  } catch (error) {
-    db?.close()
-    if (!/unable to open|readonly|read-only/.test(messageOf(error))) throw error
-  }
+  if (existsSync(`${path}-wal`)) return new DatabaseSync(path, { readOnly: true, timeout: 5000 })
   const url = pathToFileURL(path)
   url.searchParams.set('immutable', '1')
   return new DatabaseSync(url, { readOnly: true })

@@ -2,10 +2,9 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import type { EngineEvent } from '@berth/core'
+import type { EngineEvent, LogFields, Logger } from '@berth/core'
 import { tarOf } from '@berth/layer-tar'
 import { type Descriptor, digestOf, type ImageConfig, mediaTypes } from '@berth/oci'
-import { growing } from './growing.ts'
 import { MemorySnapshots, memorySnapshotter, type MemorySnapshotterOptions } from '@berth/snapshotter/memory'
 import { type ContainerUse, fsck, type FsckOptions, type FsckProblem, type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
 import { MemoryRegistry } from './memory-registry.ts'
@@ -15,10 +14,18 @@ export class StoreHarness implements AsyncDisposable {
   readonly registry = new MemoryRegistry()
   readonly world = new MemorySnapshots()
   readonly events: EngineEvent[] = []
+  readonly logged: { level: string; message: string; fields: LogFields | undefined }[] = []
   readonly users = new Map<string, ContainerUse[]>()
   readonly root: string
   store!: ImageStore
-  snapshotter = growing(memorySnapshotter({ world: this.world }))
+  snapshotter = memorySnapshotter({ world: this.world })
+
+  readonly #logger: Logger = {
+    debug: (message, fields) => void this.logged.push({ level: 'debug', message, fields }),
+    info: (message, fields) => void this.logged.push({ level: 'info', message, fields }),
+    warn: (message, fields) => void this.logged.push({ level: 'warn', message, fields }),
+    error: (message, fields) => void this.logged.push({ level: 'error', message, fields }),
+  }
 
   private constructor(root: string) {
     this.root = root
@@ -26,7 +33,7 @@ export class StoreHarness implements AsyncDisposable {
 
   static async start(options: Pick<MemorySnapshotterOptions, 'before'> = {}): Promise<StoreHarness> {
     const harness = new StoreHarness(await mkdtemp(join(tmpdir(), 'berth-images-')))
-    harness.snapshotter = growing(memorySnapshotter({ world: harness.world, ...options }))
+    harness.snapshotter = memorySnapshotter({ world: harness.world, ...options })
     await harness.open()
     return harness
   }
@@ -38,6 +45,7 @@ export class StoreHarness implements AsyncDisposable {
       registry: this.registry,
       usage: (id) => this.users.get(id) ?? [],
       emit: (event) => this.events.push(event),
+      logger: this.#logger,
     })
   }
 
@@ -49,9 +57,14 @@ export class StoreHarness implements AsyncDisposable {
   /** What `fsck` finds in the store, which is closed for it. */
   async fsck(options: Pick<FsckOptions, 'repair'> = {}): Promise<FsckProblem[]> {
     await this.store[Symbol.asyncDispose]()
-    const { problems } = await fsck(this.root, { snapshotter: this.snapshotter, ...options })
+    const problems = await this.check(options)
     await this.open()
     return problems
+  }
+
+  /** What `fsck` finds in the store, which must be closed. */
+  async check(options: Pick<FsckOptions, 'repair'> = {}): Promise<FsckProblem[]> {
+    return (await fsck(this.root, { snapshotter: this.snapshotter, ...options })).problems
   }
 
   pull(image: string, options: { tag?: string; platform?: string; signal?: AbortSignal } = {}): Promise<ProgressMessage[]> {

@@ -1,5 +1,4 @@
 import { MemorySnapshots, memorySnapshotter } from '@berth/snapshotter/memory'
-import { growing } from "./growing.ts"
 import { openImageStore } from '../src/index.ts'
 import { publishTwoLayers } from './two-layers.ts'
 import { MemoryRegistry } from './memory-registry.ts'
@@ -16,7 +15,7 @@ registry.intercept = async function* (digest, content) {
     sent += chunk.length
   }
 }
-const store = await openImageStore({ root: process.argv[2]!, snapshotter: growing(memorySnapshotter({ world: new MemorySnapshots() })), registry })
+const store = await openImageStore({ root: process.argv[2]!, snapshotter: memorySnapshotter({ world: new MemorySnapshots() }), registry })
 const timer = setInterval(() => {}, 1000)
 for await (const { status } of store.pull({ image: 'registry.test/two', tag: 'latest', signal: new AbortController().signal })) {
   if (status === 'Pull complete') process.send!('half')

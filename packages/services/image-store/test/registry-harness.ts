@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { openRegistry } from '@berth/registry'
 import { RegistryClient } from '@berth/registry-client'
 import { memorySnapshotter } from '@berth/snapshotter/memory'
-import { growing } from './growing.ts'
 import { type ImageStore, openImageStore, type ProgressMessage } from '../src/index.ts'
 
 /** Answers a request in place of the registry, or lets it pass by answering false. */
@@ -30,7 +29,8 @@ export interface RegistryHarness extends AsyncDisposable {
   contents(): Promise<{ content: string[]; ingest: string[]; snapshots: string[] }>
 }
 
-export async function startHarness(): Promise<RegistryHarness> {
+/** @param patience Milliseconds that the client waits for an answer. */
+export async function startHarness({ patience = 30_000 }: { patience?: number } = {}): Promise<RegistryHarness> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-images-'))
   const root = join(directory, 'images')
   const registry = await openRegistry({ root: join(directory, 'registry') })
@@ -40,8 +40,8 @@ export async function startHarness(): Promise<RegistryHarness> {
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const client = new RegistryClient({ answerTimeout: 500, idleTimeout: 500, retryDelay: 1 })
-  const snapshotter = growing(memorySnapshotter())
+  const client = new RegistryClient({ answerTimeout: patience, idleTimeout: patience, retryDelay: 1 })
+  const snapshotter = memorySnapshotter()
   const open = () => openImageStore({ root, snapshotter, registry: client })
   const { signal: never } = new AbortController()
   const harness: RegistryHarness = {

@@ -156,6 +156,8 @@ describe('a registry that', () => {
   }
 
   it('never answers is left', async () => {
+    await harness[Symbol.asyncDispose]()
+    harness = await startHarness({ patience: 200 })
     harness.intercept = () => true
     expect(await failing('deadline-exceeded', 'the registry does not answer')).toEqual(empty)
   })
@@ -168,7 +170,7 @@ describe('a registry that', () => {
       response.end(Buffer.alloc(Number(head.headers.get('content-length'))))
       return true
     }
-    expect(await failing('data-loss', 'could not be verified')).toEqual(empty)
+    expect(await failing('data-loss', /could not be verified|layer content is not|cannot be decompressed/)).toEqual(empty)
     await harness.pull('app')
   })
 
