@@ -69,14 +69,15 @@ async function* resuming(
 
 /** From the registry or its mirrors; a layer that may lie elsewhere, from there if they lack it. */
 async function open(session: RegistrySession, reference: Reference, blob: Descriptor, call: RegistryCall, headers: Record<string, string>, onSource: (source: Endpoint) => void): Promise<RegistryResponse> {
+  let last: Endpoint | undefined
   try {
     return await session.fromFirst(reference, 'pull', call, (endpoint) => {
-      onSource(endpoint)
+      onSource((last = endpoint))
       return session.pull(endpoint, reference, `blobs/${blob.digest}`, call, headers)
     })
   } catch (error) {
     if (!(error instanceof BerthError) || error.code !== 'BLOB_NOT_FOUND' || !blob.urls?.length) throw error
-    return openForeign(session, blob.urls, { signal: call.signal, headers, publicOnly: !session.insecure.has(reference.domain), missing: error })
+    return openForeign(session, blob.urls, { signal: call.signal, headers, publicOnly: last !== undefined && session.isPublic(last), missing: error })
   }
 }
 

@@ -131,7 +131,8 @@ async function sendParts(upload: Upload, begin: URL, least: number): Promise<URL
       continue
     }
     if (response && position === 0 && [400, 404, 405, 411, 501].includes(response.status)) throw new StartOver(await refused(upload, response, 'PATCH'), { whole: true })
-    const isWorthIt = response === undefined || [404, 408, 416, 429, 500, 502, 503, 504].includes(response.status)
+    // 409: the registry has not noticed yet that the last request broke.
+    const isWorthIt = response === undefined || [404, 408, 409, 416, 429, 500, 502, 503, 504].includes(response.status)
     if (response && (!isWorthIt || attempts >= maxAttempts)) throw await refused(upload, response, 'PATCH')
     response?.discard()
     await session.pause(attempts++, call.signal)

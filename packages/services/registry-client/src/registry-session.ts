@@ -52,6 +52,8 @@ export class RegistrySession implements Disposable {
   readonly #transport: Transport
   readonly #authorizer: Authorizer
   readonly #retryDelay: number
+  /** Bases of the endpoints whose last answer came from the open network. */
+  readonly #public = new Set<string>()
 
   constructor({ insecureRegistries, mirrors, hosts, userAgent, answerTimeout, idleTimeout, retryDelay, logger, ...proxies }: SessionOptions) {
     this.insecure = new InsecureHosts(insecureRegistries)
@@ -67,9 +69,13 @@ export class RegistrySession implements Disposable {
     const target = targetOf(endpoint, url)
     const isOwnOrigin = target.origin === originOf(endpoint)
     const own = isOwnOrigin ? { ...endpoint.headers, ...headers } : headers
-    const how = isOwnOrigin ? { tls: endpoint.tls, dialTimeout: endpoint.dialTimeout } : { tls: tlsElsewhere(endpoint.tls) }
-    const attempt = (authorization: string | undefined) =>
-      this.#transport.send(target.href, { ...how, method, headers: authorization ? { ...own, Authorization: authorization } : own, body: body?.(), signal: call.signal })
+    const how = isOwnOrigin ? { tls: endpoint.tls, dialTimeout: endpoint.dialTimeout } : { tls: tlsElsewhere(endpoint.tls), publicOnly: this.isPublic(endpoint) }
+    const attempt = async (authorization: string | undefined): Promise<RegistryResponse> => {
+      const sent = authorization ? { ...own, Authorization: authorization } : own
+      const response = await this.#transport.send(target.href, { ...how, method, headers: sent, body: body?.(), signal: call.signal })
+      if (response.url.origin === originOf(endpoint)) this.#public[response.isPublic ? 'add' : 'delete'](endpoint.base)
+      return response
+    }
     // Credentials go to the registry that they are for, not to where it has content sent; and none is put over what was configured.
     if (!isOwnOrigin || Object.keys(own).some((name) => name.toLowerCase() === 'authorization')) return attempt(undefined)
     const asking = this.#asking(endpoint, scopes, call)
@@ -83,6 +89,11 @@ export class RegistrySession implements Disposable {
     if (authorization === undefined) return response
     response.discard()
     return attempt(authorization)
+  }
+
+  /** Whether an endpoint that has answered is of the open network, so that what it leads to must be, too. */
+  isPublic({ base }: Endpoint): boolean {
+    return this.#public.has(base)
   }
 
   /** Content from anywhere, without credentials. `publicOnly`: it may be at no inner address. */

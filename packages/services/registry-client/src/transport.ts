@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns'
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as requestPlain } from 'node:http'
-import { Agent as HttpsAgent, request as requestEncrypted } from 'node:https'
+import { type AgentOptions, Agent as HttpsAgent, request as requestEncrypted } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 import { BerthError, isErrno } from '@berth/core'
@@ -10,6 +10,7 @@ import { isInnerHost, isPublicAddress } from './public-address.ts'
 import { connectionError, withoutSecrets } from './registry-error.ts'
 import { RegistryResponse } from './registry-response.ts'
 import { Silence } from './silence.ts'
+import { requestProxy, throughProxy, TunnelAgent, type TunnelRequestOptions } from './tunnel-agent.ts'
 import { secureOptions, tlsElsewhere, type TlsSettings } from './tls-settings.ts'
 
 export interface TransportOptions {
@@ -122,7 +123,10 @@ export class Transport implements Disposable {
     const isPlain = url.protocol === 'http:'
     const settings = isPlain ? {} : (tls ?? { skipVerify: this.#options.insecure.has(url.host) })
     const agent = this.#agentFor({ isPlain, settings, publicOnly, proxy })
-    return (isPlain ? requestPlain : requestEncrypted)(url, { method, headers, signal, agent })
+    const options: TunnelRequestOptions = { method, headers, signal, connectSignal: signal, agent }
+    if (!isPlain || proxy === undefined) return (isPlain ? requestPlain : requestEncrypted)(url, options)
+    const through = throughProxy(proxy, url)
+    return requestProxy(new URL(proxy))({ ...options, ...through, headers: { ...through.headers, ...headers } })
   }
 
   /** Connections are shared only by requests that would have made them in the same way. */
@@ -131,12 +135,8 @@ export class Transport implements Disposable {
     const known = this.#agents.get(key)
     if (known) return known
     const { isPlain, settings, publicOnly, proxy } = how
-    const options = {
-      keepAlive: true,
-      ...(publicOnly && proxy === undefined && { lookup: lookupPublic }),
-      ...(proxy !== undefined && { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
-    }
-    const agent = isPlain ? new HttpAgent(options) : new HttpsAgent({ ...options, ...secureOptions(settings) })
+    const options = { keepAlive: true, ...(publicOnly && proxy === undefined && { lookup: lookupPublic }) }
+    const agent = isPlain ? plainAgent(proxy, options) : secureAgent(proxy, { ...options, ...secureOptions(settings) })
     this.#agents.set(key, agent)
     return agent
   }
@@ -164,6 +164,14 @@ export class Transport implements Disposable {
     }
     return promise
   }
+}
+
+function plainAgent(proxy: string | undefined, options: AgentOptions): HttpAgent {
+  return proxy?.startsWith('https:') ? new HttpsAgent(options) : new HttpAgent(options)
+}
+
+function secureAgent(proxy: string | undefined, options: AgentOptions): HttpAgent {
+  return proxy === undefined ? new HttpsAgent(options) : new TunnelAgent(proxy, options)
 }
 
 /** @throws `permission-denied` for a way on from an encrypted address to one that is not. */

@@ -10,6 +10,16 @@ const borrowed = new URL('../../../../.cache/debian/usr/bin', import.meta.url).p
 /** Where Debian's docker-registry is, if it is here. */
 export const debianRegistryPath = [borrowed, ...(process.env['PATH'] ?? '').split(delimiter)].map((dir) => join(dir, 'docker-registry')).find((path) => existsSync(path))
 
+export interface DebianRegistryOptions {
+  /** Lets in only the user `me` with the password `hunter2`. */
+  isPrivate?: boolean
+  /** Files. With an authority for clients, they have to have a certificate. */
+  tls?: { certificate: string; key: string; clientcas?: string[] }
+}
+
+/** bcrypt, as htpasswd makes it. */
+const passwords = 'me:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n'
+
 /** Debian's docker-registry, in a directory of its own. */
 export class DebianRegistry implements AsyncDisposable {
   readonly address: string
@@ -22,10 +32,17 @@ export class DebianRegistry implements AsyncDisposable {
     this.#root = root
   }
 
-  static async start(): Promise<DebianRegistry> {
+  static async start({ isPrivate = false, tls }: DebianRegistryOptions = {}): Promise<DebianRegistry> {
     if (!debianRegistryPath) throw new Error('docker-registry is not installed')
     const root = await mkdtemp(join(tmpdir(), 'berth-debian-registry-'))
-    const config = { version: '0.1', log: { level: 'info' }, storage: { filesystem: { rootdirectory: join(root, 'data') }, delete: { enabled: true } }, http: { addr: '127.0.0.1:0' } }
+    const config = {
+      version: '0.1',
+      log: { level: 'info' },
+      storage: { filesystem: { rootdirectory: join(root, 'data') }, delete: { enabled: true } },
+      http: { addr: '127.0.0.1:0', ...(tls && { tls }) },
+      ...(isPrivate && { auth: { htpasswd: { realm: 'test', path: join(root, 'htpasswd') } } }),
+    }
+    await writeFile(join(root, 'htpasswd'), passwords)
     await writeFile(join(root, 'config.yml'), JSON.stringify(config))
     const process = spawn(debianRegistryPath, ['serve', join(root, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'], env: {} })
     let said = ''

@@ -74,12 +74,6 @@ describe('the hosts of a registry', () => {
     expect(seen.map((headers) => [headers['x-key'], headers['authorization']])).toEqual([['hunter2', 'Bearer secret-token'], [undefined, undefined]])
   })
 
-  it('that do not connect in their time are left', async () => {
-    // A listener whose queue is full does not accept; an address for documentation does not answer.
-    const client = clientFor({ server: { url: 'http://192.0.2.1', dialTimeout: 20 } })
-    await expect(client.manifest(reference, call)).rejects.toMatchObject({ kind: 'unavailable' })
-  })
-
   it.each(['nothing', 'ftp://x', 'http://me:hunter2@x', 'http://x/?a=b'])('are no %s', async (url) => {
     await expect(clientFor({ server: { url } }).manifest(reference, call)).rejects.toMatchObject({ kind: 'invalid-argument' })
   })

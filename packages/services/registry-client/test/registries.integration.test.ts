@@ -1,17 +1,20 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Descriptor, digestOf, mediaTypes, parseReference } from '@berth/oci'
 import { startRegistry } from '@berth/registry'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { RegistryClient } from '../src/index.ts'
+import { readCertsDirs, type RegistryCall, type RegistryClient, type RegistryClientOptions } from '../src/index.ts'
+import { hasOpenssl, makeCertificates } from './certificates.ts'
+import { startCuttingProxy } from './cutting-proxy.ts'
 import { DebianRegistry, debianRegistryPath } from './debian-registry.ts'
-
-const call = { signal: new AbortController().signal }
+import { auth, newClient } from './harness.ts'
 
 interface StartedRegistry extends AsyncDisposable {
   address: string
+  /** How it is reached. */
+  options?: RegistryClientOptions
 }
 
 async function ownRegistry(): Promise<StartedRegistry> {
@@ -26,22 +29,52 @@ async function ownRegistry(): Promise<StartedRegistry> {
   }
 }
 
-const registries = [
+/** With a certificate of a private authority, for clients that have one, too. `certs.d` is as for Docker, or as for containerd. */
+async function encryptedRegistry(flavour: 'docker' | 'containerd'): Promise<StartedRegistry> {
+  const certificates = await makeCertificates()
+  const registry = await DebianRegistry.start({ tls: { certificate: certificates.path('server.pem'), key: certificates.path('server.key'), clientcas: [certificates.path('ca.pem')] } })
+  const certsDir = await mkdtemp(join(tmpdir(), 'berth-certs-d-'))
+  const directory = join(certsDir, registry.address)
+  await mkdir(directory)
+  if (flavour === 'docker') {
+    await copyFile(certificates.path('ca.pem'), join(directory, 'ca.crt'))
+    await copyFile(certificates.path('client.pem'), join(directory, 'client.cert'))
+    await copyFile(certificates.path('client.key'), join(directory, 'client.key'))
+  } else {
+    const pair = JSON.stringify([[certificates.path('client.pem'), certificates.path('client.key')]])
+    await writeFile(join(directory, 'hosts.toml'), `server = "https://${registry.address}"\nca = "${certificates.path('ca.pem')}"\nclient = ${pair}\n`)
+  }
+  return {
+    address: registry.address,
+    options: { hosts: readCertsDirs([certsDir]) },
+    async [Symbol.asyncDispose]() {
+      await registry[Symbol.asyncDispose]()
+      await certificates[Symbol.asyncDispose]()
+      await rm(certsDir, { recursive: true })
+    },
+  }
+}
+
+const isDebianHere = debianRegistryPath !== undefined
+const registries: { name: string; isHere: boolean; isPrivate?: boolean; start: () => Promise<StartedRegistry> }[] = [
   { name: 'our registry', isHere: true, start: ownRegistry },
-  { name: 'Debian package docker-registry', isHere: debianRegistryPath !== undefined, start: (): Promise<StartedRegistry> => DebianRegistry.start() },
+  { name: 'Debian package docker-registry', isHere: isDebianHere, start: () => DebianRegistry.start() },
+  { name: 'Debian package docker-registry with passwords', isHere: isDebianHere, isPrivate: true, start: () => DebianRegistry.start({ isPrivate: true }) },
+  { name: "Debian package docker-registry with certificates on both sides, by Docker's files", isHere: isDebianHere && hasOpenssl, start: () => encryptedRegistry('docker') },
+  { name: 'Debian package docker-registry with certificates on both sides, by hosts.toml', isHere: isDebianHere && hasOpenssl, start: () => encryptedRegistry('containerd') },
 ]
 
-describe.for(registries)('$name', ({ isHere, start }) => {
+describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
+  const call: RegistryCall = { signal: new AbortController().signal, ...(isPrivate && { auth }) }
   describe.skipIf(!isHere)('with the client', () => {
     let registry: StartedRegistry
     let client: RegistryClient
 
     beforeEach(async () => {
       registry = await start()
-      client = new RegistryClient()
+      client = newClient({ ...registry.options, partSize: 2_000_000 })
     })
     afterEach(async () => {
-      await client[Symbol.asyncDispose]()
       await registry[Symbol.asyncDispose]()
     })
 
@@ -129,8 +162,71 @@ describe.for(registries)('$name', ({ isHere, start }) => {
       await expect(read('app', { mediaType: '', digest: digestOf('x'), size: 1 })).rejects.toMatchObject({ kind: 'not-found', message: 'blob unknown: blob unknown to registry' })
     })
 
-    it('takes any credentials where none are needed', async () => {
-      await expect(client.login({ serveraddress: registry.address, username: 'me', password: 'secret' }, call)).resolves.toEqual({})
+    it('takes right credentials, and wrong ones only where none are needed', async () => {
+      await expect(client.login({ ...auth, serveraddress: registry.address }, call)).resolves.toEqual({})
+      const wrong = client.login({ ...auth, password: 'hunter22', serveraddress: registry.address }, call)
+      await (isPrivate ? expect(wrong).rejects.toMatchObject({ kind: 'unauthenticated', message: expect.stringContaining('incorrect username or password') }) : expect(wrong).resolves.toEqual({}))
     })
+
+    it('resumes an upload and a download that break', async () => {
+      // Between us and a registry that encrypts nothing can be cut by counting bytes of content, but the connection can.
+      const layer = randomBytes(9_000_000)
+      const blob = { mediaType: mediaTypes.ociLayer, digest: digestOf(layer), size: layer.length }
+      await using proxy = await startCuttingProxy(registry.address, { bytes: 2_700_000, cuts: 3 })
+      const hosts = await registry.options?.hosts?.(registry.address)
+      const through = newClient({ ...registry.options, partSize: 2_000_000, retryDelay: 50, hosts: () => ({ server: { ...hosts?.server, url: `${hosts ? 'https' : 'http'}://${proxy.address}` } }) })
+      await through.putBlob(reference('app'), blob, async function* () {
+        for (let start = 0; start < layer.length; start += 100_000) yield layer.subarray(start, start + 100_000)
+      }, call)
+      expect(proxy.state.cut).toBe(3)
+      expect(await read('app', blob)).toEqual(layer)
+    })
+
+    it('lists repositories', async () => {
+      for (const name of ['team/b:1', 'a:1']) await putImage(name, Buffer.from('layer content'))
+      expect(await client.catalog(registry.address, call)).toEqual(['a', 'team/b'])
+    })
+
+    it('inspects images and their platforms', async () => {
+      const { digest, bytes, mediaType } = await putImage('app:v1', randomBytes(10))
+      expect(await client.inspect(reference('app:v1'), call)).toEqual({ Descriptor: { mediaType, digest, size: bytes.length }, Platforms: [] })
+    })
+
+    it('finds what refers to a manifest, by the API or by tag', async () => {
+      const { digest, bytes, mediaType } = await putImage('app:v1', randomBytes(10))
+      expect(await client.referrers(reference('app:v1'), call)).toEqual([])
+      const config = await put('app', Buffer.from('{}'), 'application/vnd.oci.empty.v1+json')
+      const signature = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, artifactType: 'application/signature', config, layers: [], subject: { mediaType, digest, size: bytes.length } }))
+      const descriptor = { mediaType, digest: digestOf(signature), size: signature.length, artifactType: 'application/signature' }
+      await client.putManifest(reference(`app@${descriptor.digest}`), { bytes: signature, mediaType }, call)
+      // What a client does for registries that lack the API, and what those that have it do not mind.
+      const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [descriptor] }))
+      await client.putManifest(reference(`app:${digest.replace(':', '-')}`), { bytes: index, mediaType: mediaTypes.ociIndex }, call)
+      expect(await client.referrers(reference('app:v1'), call)).toMatchObject([descriptor])
+      expect(await client.referrers(reference('app:v1'), { ...call, artifactType: 'application/other' })).toEqual([])
+    })
+
+    it('deletes manifests', async () => {
+      const { digest } = await putImage('app:v1', randomBytes(10))
+      await client.deleteManifest(reference(`app@${digest}`), call)
+      await expect(client.manifest(reference('app:v1'), call)).rejects.toMatchObject({ kind: 'not-found' })
+      await expect(client.deleteManifest(reference(`app@${digest}`), call)).rejects.toMatchObject({ kind: 'not-found' })
+    })
+  })
+})
+
+describe.skipIf(!isDebianHere || !hasOpenssl)('Debian package docker-registry with certificates on both sides', () => {
+  const call = { signal: new AbortController().signal }
+
+  it('lets in nobody without a certificate, and is not trusted without its authority', async () => {
+    await using registry = await encryptedRegistry('docker')
+    const tags = parseReference(`${registry.address}/app`)
+    const { ca = [], client = [] } = (await registry.options?.hosts?.(registry.address))?.server ?? {}
+    const withServer = (server: object) => newClient({ hosts: () => ({ server: { url: `https://${registry.address}`, ...server } }) })
+    await expect(withServer({ ca }).tags(tags, call)).rejects.toMatchObject({ kind: 'unavailable' })
+    await expect(withServer({ client, skipVerify: false }).tags(tags, call)).rejects.toMatchObject({ message: expect.stringContaining('certificate signed by unknown authority') })
+    await expect(withServer({ client, skipVerify: true }).tags(tags, call)).rejects.toMatchObject({ kind: 'not-found' })
+    await expect(withServer({ ca, client }).tags(tags, call)).rejects.toMatchObject({ kind: 'not-found' })
+    await expect(withServer({ ca, client: [{ cert: 'hunter2', key: 'hunter2' }] }).tags(tags, call)).rejects.toMatchObject({ code: 'CERTIFICATE_INVALID' })
   })
 })
