@@ -42,6 +42,12 @@ describe('digests', () => {
     await expect(read(verified(chunks(), { digest: hello }))).rejects.toMatchObject({ kind: 'data-loss' })
   })
 
+  it.each(['sha256', 'sha384', 'sha512'] as const)('verify by %s', async (algorithm) => {
+    const digest = digestOf('hello', algorithm)
+    expect(await read(verified(chunks('hel', 'lo'), { digest, size: 5 }))).toBe('hello')
+    await expect(read(verified(chunks('hellx'), { digest, size: 5 }))).rejects.toMatchObject({ kind: 'data-loss' })
+  })
+
   it('never pass on more than was expected', async () => {
     let passed = 0
     const reading = async () => {

@@ -15,6 +15,13 @@ describe('platforms', () => {
     ['linux/aarch64', 'linux/arm64'],
     ['linux/arm64/v8', 'linux/arm64'],
     ['linux/arm64/8', 'linux/arm64'],
+    ['linux/arm64/v8.0', 'linux/arm64'],
+    ['linux/arm64/9.0', 'linux/arm64/v9'],
+    ['linux/arm64/v9.2', 'linux/arm64/v9.2'],
+    ['linux/armel', 'linux/arm/v6'],
+    ['linux/arm/v8', 'linux/arm/v8'],
+    ['linux/riscv64', 'linux/riscv64'],
+    ['linux/i386', 'linux/386'],
     ['linux/arm', 'linux/arm/v7'],
     ['linux/armhf', 'linux/arm/v7'],
     ['linux/arm/6', 'linux/arm/v6'],
@@ -45,6 +52,34 @@ describe('platforms', () => {
     expect(selectPlatform(entries('linux/386'), parsePlatform('linux/amd64'))?.text).toBe('linux/386')
     expect(selectPlatform(entries('linux/386'), parsePlatform('linux/amd64'), { strict: true })).toBeUndefined()
     expect(selectPlatform([{}], parsePlatform('linux/amd64'))).toBeUndefined()
+  })
+
+  it.each([
+    ['linux/amd64/v4', ['amd64/v4', 'amd64/v3', 'amd64/v2', 'amd64', '386']],
+    ['linux/amd64', ['amd64', '386']],
+    ['linux/386', ['386']],
+    ['linux/arm/v8', ['arm/v8', 'arm/v7', 'arm/v6', 'arm/v5']],
+    ['linux/arm', ['arm/v7', 'arm/v6', 'arm/v5']],
+    ['linux/arm/v5', ['arm/v5']],
+    ['linux/arm/v4', ['arm/v4']],
+    ['linux/arm64', ['arm64', 'arm/v8', 'arm/v7', 'arm/v6', 'arm/v5']],
+    ['linux/arm64/v8.2', ['arm64/v8.2', 'arm64/v8.1', 'arm64', 'arm/v8', 'arm/v7', 'arm/v6', 'arm/v5']],
+    ['linux/arm64/v9.1', ['arm64/v9.1', 'arm64/v9', 'arm64/v8.6', 'arm64/v8.5', 'arm64/v8.4', 'arm64/v8.3', 'arm64/v8.2', 'arm64/v8.1', 'arm64', 'arm/v8', 'arm/v7', 'arm/v6', 'arm/v5']],
+    ['linux/riscv64', ['riscv64']],
+    ['linux/ppc64le', ['ppc64le']],
+  ])('runs on %s what containerd runs there, in its order', (wanted, expected) => {
+    const all = ['386', 'amd64', 'amd64/v2', 'amd64/v3', 'amd64/v4', 'arm/v4', 'arm/v5', 'arm/v6', 'arm/v7', 'arm/v8', 'arm64', ...Array.from({ length: 9 }, (_, minor) => `arm64/v8.${minor + 1}`), 'arm64/v9', 'arm64/v9.1', 'riscv64', 'ppc64le', 's390x']
+    const left = entries(...all.map((each) => `linux/${each}`))
+    const order: string[] = []
+    for (let next = selectPlatform(left, parsePlatform(wanted)); next; next = selectPlatform(left, parsePlatform(wanted))) {
+      order.push(next.text.slice('linux/'.length))
+      left.splice(left.indexOf(next), 1)
+    }
+    expect(order).toEqual(expected)
+  })
+
+  it('takes content for another system, or one of which the platform is unknown, for no choice', () => {
+    expect(selectPlatform(entries('windows/amd64', 'unknown/unknown', 'linux/unknown'), parsePlatform('linux/amd64'))).toBeUndefined()
   })
 
   it('knows what runs where', () => {

@@ -91,8 +91,8 @@ function runnable(platform: Platform): Platform[] {
   const { os, architecture, variant } = platform
   const olderArm = (newest: number) => Array.from({ length: Math.max(0, newest - 4) }, (_, index) => ({ os, architecture: 'arm', variant: `v${newest - index}` }))
   const level = Number(variant?.slice(1) ?? Number.NaN)
-  if (architecture === 'arm') return Number.isInteger(level) && level <= 9 ? olderArm(level) : [platform]
-  if (architecture === 'arm64') return [...(variant ? [platform] : []), { os, architecture }, ...olderArm(8)]
+  if (architecture === 'arm') return Number.isInteger(level) && level >= 5 && level <= 9 ? olderArm(level) : [platform]
+  if (architecture === 'arm64') return [...arm64Variants(variant ?? '').map((older) => ({ os, architecture, ...(older && { variant: older }) })), ...olderArm(8)]
   if (architecture === 'amd64') {
     const older = Number.isInteger(level) && level <= 9 ? Array.from({ length: level - 1 }, (_, index) => ({ os, architecture, variant: `v${level - index}` })) : []
     return [...older, { os, architecture }, { os, architecture: '386' }]
@@ -100,9 +100,22 @@ function runnable(platform: Platform): Platform[] {
   return [platform]
 }
 
+/**
+ * The variants that a 64-bit Arm runs, best first; the empty one is v8. v9.0 came from v8.5, and so on up to v9.4 from v8.9.
+ * @see containerd's platforms, `platformVector`
+ */
+function arm64Variants(variant: string): string[] {
+  const [, major, minor = '0'] = /^v([89])(?:\.(\d))?$/.exec(variant || 'v8') ?? []
+  if (major === undefined) return [variant, '']
+  const downFrom = (newest: number, name: string, zero: string) => Array.from({ length: newest + 1 }, (_, index) => (index === newest ? zero : `${name}.${newest - index}`))
+  const level = Number(minor)
+  return major === '8' ? downFrom(level, 'v8', '') : [...downFrom(level, 'v9', 'v9'), ...downFrom(Math.min(level + 5, 9), 'v8', '')]
+}
+
 function variantOf(architecture: string, variant: string): string {
   if (architecture === 'amd64' && variant === 'v1') return ''
-  if (architecture === 'arm64' && variant === 'v8') return ''
+  if (architecture === 'arm64' && (variant === 'v8' || variant === 'v8.0')) return ''
+  if (architecture === 'arm64' && variant === 'v9.0') return 'v9'
   if (architecture === 'arm' && variant === '') return 'v7'
   return variant
 }
