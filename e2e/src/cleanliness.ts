@@ -25,7 +25,7 @@ function entityFiles(dir: string): string[] {
   if (!existsSync(dir)) return []
   return readdirSync(dir, { recursive: true, withFileTypes: true })
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => /\/[0-9a-f]{64}(\/|$)/.test(path) && !path.includes('/content/') && !path.includes('/registry/'))
+    .filter((path) => /\/[0-9a-f]{64}(\/|$)/.test(path) && !path.includes('/content/') && !/\/registry(-\d+)?\//.test(path))
 }
 
 export function takeSnapshot(view: HostView): HostSnapshot {

@@ -87,7 +87,14 @@ export class Daemon {
 
   /** Runs our own command line. */
   berth(args: readonly string[], options?: CommandOptions): Promise<CommandResult> {
-    return this.host.run(join(repository, 'node_modules/.bin/berth'), ['-H', `unix://${this.socket}`, ...args], options)
+    return this.host.run(join(repository, 'node_modules/.bin/berth'), ['-H', `unix://${this.socket}`, ...args], { ...options, env: { DOCKER_CONFIG: join(this.host.dir, 'docker'), ...options?.env } })
+  }
+
+  /** Runs one of the two command lines, expects it to succeed, and gives its standard output without the newline at its end. */
+  async by(client: 'docker' | 'berth', args: readonly string[], options?: CommandOptions): Promise<string> {
+    const { code, stdout, stderr } = await this[client](args, options)
+    if (code !== 0) throw new Error(`${client} ${args.join(' ')} ended with ${code}: ${stderr}${stdout}\n--- berthd\n${this.log.slice(-4000)}`)
+    return stdout.replace(/\n$/, '')
   }
 
   /** Ends the daemon without warning, as a crash does. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CommandOptions, type CommandResult, eventually, RunningCommand } from './command.ts'
 import { Daemon, type DaemonOptions } from './daemon.ts'
-import { DebianRegistry } from './debian-registry.ts'
+import { DebianRegistry, type DebianRegistryOptions } from './debian-registry.ts'
 import { takeSnapshot, type HostSnapshot, differences } from './cleanliness.ts'
 
 const peer = join(import.meta.dirname, '../fixtures/peer.ts')
@@ -134,8 +134,8 @@ export class TestHost {
     return daemon
   }
 
-  async startDebianRegistry(): Promise<DebianRegistry> {
-    const registry = await DebianRegistry.start(this)
+  async startDebianRegistry(options?: DebianRegistryOptions): Promise<DebianRegistry> {
+    const registry = await DebianRegistry.start(this, options)
     this.#started.push(registry)
     return registry
   }

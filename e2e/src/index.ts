@@ -9,5 +9,6 @@
 export { busyboxTar } from './busybox-image.ts'
 export { type CommandOptions, type CommandResult, eventually, RunningCommand } from './command.ts'
 export { Daemon, type DaemonOptions } from './daemon.ts'
-export { DebianRegistry } from './debian-registry.ts'
+export { DebianRegistry, type DebianRegistryOptions } from './debian-registry.ts'
 export { addresses, removeCgroups, TestHost } from './host.ts'
+export { twoPlatformsTar } from './two-platforms.ts'
