@@ -73,6 +73,7 @@ export class Blobs {
     const collected = { blobs: 0, bytes: 0 }
     try {
       const limit = Date.now() - grace
+      await turn()
       for (const repository of this.#records.repositoriesWithBlobs()) {
         for (const manifest of this.#records.manifestDigests(repository)) {
           signal?.throwIfAborted()
