@@ -54,12 +54,12 @@ describe('images and containers as archives', () => {
     const file = path('for-skopeo.tar')
     await daemon.ok('save', '-o', file, 'app:2')
     const skopeo = (...args: string[]): string => execFileSync('skopeo', ['--insecure-policy', ...args], { encoding: 'utf8' })
-    for (const transport of [`docker-archive:${file}:app:2`, `oci-archive:${file}:app:2`]) {
+    for (const transport of [`docker-archive:${file}:app:2`, `oci-archive:${file}:2`]) {
       expect(JSON.parse(skopeo('inspect', '--config', transport))).toMatchObject({ architecture: 'amd64', rootfs: { diff_ids: [expect.any(String), expect.any(String)] } })
     }
     const id = await idOf(daemon, 'app:2')
     skopeo('copy', `docker-archive:${file}:app:2`, `docker-archive:${path('docker.tar')}:from-skopeo:docker`)
-    skopeo('copy', `oci-archive:${file}:app:2`, `oci-archive:${path('oci.tar')}:oci`)
+    skopeo('copy', `oci-archive:${file}:2`, `oci-archive:${path('oci.tar')}:oci`)
     expect(await other.ok('load', '-i', path('docker.tar'))).toBe('Loaded image: from-skopeo:docker')
     expect(await idOf(other, 'from-skopeo:docker')).toBe(id)
     expect(await other.ok('load', '-i', path('oci.tar'))).toMatch(/^Loaded image/)
@@ -77,7 +77,7 @@ describe('images and containers as archives', () => {
 
   it('umoci unpacks what is saved', async () => {
     await daemon.ok('save', '-o', path('for-umoci.tar'), 'app:2')
-    execFileSync('skopeo', ['--insecure-policy', 'copy', `oci-archive:${path('for-umoci.tar')}:app:2`, `oci:${path('layout')}:app`])
+    execFileSync('skopeo', ['--insecure-policy', 'copy', `oci-archive:${path('for-umoci.tar')}:2`, `oci:${path('layout')}:app`])
     execFileSync('umoci', ['unpack', '--image', `${path('layout')}:app`, path('bundle')])
     expect(readFileSync(path('bundle/rootfs/more'), 'utf8')).toBe('more\n')
   })

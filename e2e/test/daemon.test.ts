@@ -39,7 +39,7 @@ describe('berthd', () => {
     const get = async (path: string): Promise<string> => (await host.run('sh', ['-c', `printf 'GET ${path} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' | busybox nc 127.0.0.1 2375`])).stdout
     for (const version of ['v1.24', 'v1.40', 'v1.51']) expect(await get(`/${version}/version`)).toMatch(/^HTTP\/1\.1 200 /)
     expect(await get('/v1.52/version')).toMatch(/^HTTP\/1\.1 400 [^]*client version 1\.52 is too new\. Maximum supported API version is 1\.51/)
-    expect(await get('/v1.23/version')).toMatch(/^HTTP\/1\.1 400 [^]*client version 1\.23 is too old\. Minimum supported API version is 1\.24/)
+    expect(await get('/v1.21/version')).toMatch(/^HTTP\/1\.1 400 [^]*client version 1\.21 is too old\. Minimum supported API version is 1\.24/)
     const ping = await get('/_ping')
     expect(ping).toMatch(/^HTTP\/1\.1 200 OK[^]*\r\n\r\nOK$/)
     for (const header of ['Api-Version: 1.51', 'Ostype: linux', 'Docker-Experimental: false', 'Cache-Control: no-cache']) expect(ping.toLowerCase()).toContain(header.toLowerCase())

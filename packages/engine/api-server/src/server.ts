@@ -158,11 +158,14 @@ async function ping(call: Call): Promise<void> {
   call.response.end(call.request.method === 'HEAD' ? undefined : 'OK')
 }
 
+/** Debian 12's skopeo asks by 1.22 whatever the server says, for images alone, where nothing that it reads was different. */
+const oldestServed = 22
+
 function checkVersion(version: string): number {
   const [major = 0, number = 0] = version.split('.').map(Number)
   const refuse = (text: string): BerthError => new BerthError('invalid-argument', 'API_VERSION', `client version ${version} is too ${text}`)
   if (major > 1 || (major === 1 && number > minor(apiVersion))) throw refuse(`new. Maximum supported API version is ${apiVersion}`)
-  if (major < 1 || number < minor(minApiVersion)) throw refuse(`old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`)
+  if (major < 1 || number < oldestServed) throw refuse(`old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`)
   return number
 }
 

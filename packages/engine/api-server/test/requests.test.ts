@@ -11,7 +11,7 @@ describe('versions and ping', () => {
     expect(headers).toMatchObject({ 'api-version': '1.51', 'docker-experimental': 'false', ostype: 'linux', server: 'Berth/9.9.9 (linux)', 'builder-version': '1', swarm: 'inactive', 'cache-control': 'no-cache, no-store, must-revalidate' })
   })
 
-  it.each(['', '/v1.24', '/v1.40', '/v1.51'])('serves the API under "%s"', async (prefix) => {
+  it.each(['', '/v1.22', '/v1.24', '/v1.40', '/v1.51'])('serves the API under "%s"', async (prefix) => {
     await using server = await serve()
     expect((await server.ask('GET', `${prefix}/info`)).json).toMatchObject({ ID: 'memory' })
   })
@@ -19,7 +19,7 @@ describe('versions and ping', () => {
   it.each([
     ['1.52', 'client version 1.52 is too new. Maximum supported API version is 1.51'],
     ['2.0', 'client version 2.0 is too new. Maximum supported API version is 1.51'],
-    ['1.23', 'client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version'],
+    ['1.21', 'client version 1.21 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version'],
   ])('refuses version %s', async (version, message) => {
     await using server = await serve()
     const answer = await server.ask('GET', `/v${version}/info`)
