@@ -35,6 +35,7 @@ if [ "$task" = test ]; then
   need /usr/sbin/ip iproute2 "it lays out the networks of the tests"
   need /usr/bin/openssl openssl "certificates of the registries in tests"
   need /usr/bin/skopeo skopeo "a registry client by others, to test our registry with"
+  need /usr/bin/htpasswd apache2-utils "passwords of our registry's users, as others write them"
   need /usr/bin/umoci umoci "it unpacks and changes the layouts and archives that we write"
 fi
 apt_update() {
