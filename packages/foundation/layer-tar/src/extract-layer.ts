@@ -19,6 +19,7 @@ import {
 } from 'node:fs'
 import { BerthError, isErrno, messageOf } from '@berth/core'
 import { listXattrs, mknod, setTimes, setXattr } from '@berth/linux'
+import { limits } from './limits.ts'
 import { corrupt, type TarEntry } from './tar-header.ts'
 import type { TarHandler } from './tar-reader.ts'
 import { defaultAcl, isAufsMetadata, isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
@@ -29,11 +30,11 @@ export interface ExtractOptions {
    * `plain`: the root holds the lower layers' files, which whiteouts delete. `none`: names with `.wh.` are names like others.
    */
   whiteouts: 'overlay' | 'plain' | 'none'
-  /** Entries above this number are refused with `resource-exhausted`. */
+  /** Entries above this number are refused with `resource-exhausted`; ten millions unless told otherwise. */
   maxEntries?: number | undefined
   /**
    * The directory to unpack into: an absolute path (byte string) in the root of the thread, which is there already; the root itself by default. Links in it
-   * are followed inside of the root. It keeps its own owner, mode and times, also if the archive describes it as `./`. Hard links are named from it.
+   * are followed inside of the root. It keeps its own owner, mode and times, even if the archive describes it as `./`. Hard links are named from it.
    */
   into?: string | undefined
   /** Owns all that is made, whatever the archive says. */
@@ -53,6 +54,8 @@ interface OpenFile {
   entry: TarEntry
   path: string
   fd: number
+  /** What it was made with. */
+  mode: number
   /** Where the next byte belongs. */
   position: number
   /** Where the descriptor stands, which is elsewhere once there was a hole: writes say their position from then on. */
@@ -89,7 +92,7 @@ export class LayerExtractor implements TarHandler {
 
   entry(entry: TarEntry): void {
     this.#entries++
-    const { maxEntries = Infinity } = this.#options
+    const { maxEntries = limits.entries } = this.#options
     if (this.#entries > maxEntries) throw new BerthError('resource-exhausted', 'LAYER_TOO_LARGE', `the layer holds more than ${maxEntries} entries`)
     try {
       this.#make(entry)
@@ -121,13 +124,13 @@ export class LayerExtractor implements TarHandler {
   end(): void {
     const file = this.#open
     if (!file) return
-    const { entry, path, fd, position, offset } = file
+    const { entry, path, fd, mode, position, offset } = file
     try {
       if (position !== offset) ftruncateSync(fd, entry.size)
       const { uid, gid } = this.#ownerOf(entry)
       if (!this.#isOwn(uid, gid)) fchownSync(fd, uid, gid)
       // After chown, which clears setuid bits and capabilities.
-      if (!this.#isExact(entry.mode)) fchmodSync(fd, entry.mode)
+      if (mode !== entry.mode || !this.#isExact(mode)) fchmodSync(fd, entry.mode)
       if (entry.xattrs.size > 0) this.#setXattrs(path, entry)
       setTimes(fd, entry.atime ?? entry.mtime, entry.mtime)
     } catch (error) {
@@ -187,8 +190,9 @@ export class LayerExtractor implements TarHandler {
         break
       }
       case 'file': {
-        const fd = this.#replacing(name, path, () => openSync(fsPath(path), newFile, this.#openMode(entry)))
-        this.#open = { entry, path, fd, position: 0, offset: 0 }
+        const mode = this.#openMode(entry)
+        const fd = this.#replacing(name, path, () => openSync(fsPath(path), newFile, mode))
+        this.#open = { entry, path, fd, mode, position: 0, offset: 0 }
         if (this.#umask === 0o7777) this.#umask = 0o777 & ~fstatSync(fd).mode
         break
       }

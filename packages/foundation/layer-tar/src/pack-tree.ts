@@ -1,9 +1,9 @@
-import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync, type BigIntStats } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type BigIntStats } from 'node:fs'
 import { BerthError, isErrno } from '@berth/core'
 import { getXattr, listXattrs } from '@berth/linux'
 import type { TarEntry, TarEntryType } from './tar-header.ts'
 import { contentPadding, encodeEntry, endOfArchive } from './tar-writer.ts'
-import { isKeptXattr, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
+import { isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
 
 export interface PackOptions {
   /** `overlay`: the root is a layer of overlayfs, whose 0/0 devices and opaque directories become whiteouts. `none`: all is taken as it is. */
@@ -29,10 +29,10 @@ interface Place {
 }
 
 /**
- * The root directory of the calling thread as a tar, or one path of it, in batches of about 256 KiB, in an order that depends on nothing but the names.
+ * The root directory of the calling thread as a tar, or one path of it, in batches of 256 KiB, in an order that depends on nothing but the names.
  * Each step is synchronous, so that the caller can confine each to a root ({@link LayerWorkers.pack} does), and may run in a root of its own. Sockets are left
- * out, and so is what vanishes meanwhile; a file that changes its size is cut or filled with zeros.
- * @throws `not-found` if there is no `path`.
+ * out, and so are what vanishes meanwhile and, of a layer of overlayfs, names that would be read as whiteouts. A file that changes its size is cut or filled with zeros, and so are holes.
+ * @throws `not-found` if there is no `path`; `not-implemented` for paths above 4096 bytes.
  */
 export function* packTree({ whiteouts, path: start = '/', name: startName }: PackOptions): Generator<Buffer, void, undefined> {
   const batch = new Batch()
@@ -48,10 +48,11 @@ export function* packTree({ whiteouts, path: start = '/', name: startName }: Pac
       if (found.opaque) batch.add(encodeEntry({ ...found.entry, type: 'file', name: childName(place.name, opaqueMarker), mode: 0, xattrs: new Map() }))
       for (const child of childrenOf(place).toReversed()) places.push(child)
     }
-    if (batch.isFull) yield batch.take()
+    yield* batch.whole()
   }
   batch.add(endOfArchive())
-  yield batch.take()
+  yield* batch.whole()
+  yield batch.rest()
 }
 
 function startOf(start: string, name: string | undefined): Place[] {
@@ -62,24 +63,50 @@ function startOf(start: string, name: string | undefined): Place[] {
   return stats.isDirectory() ? childrenOf({ path, name: undefined }).toReversed() : [{ path, name: path.slice(path.lastIndexOf('/') + 1) }]
 }
 
+/** Collects an archive in pieces of one size. */
 class Batch {
-  #parts: Buffer[] = []
+  #piece = Buffer.allocUnsafeSlow(batchSize)
   #length = 0
-
-  get isFull(): boolean {
-    return this.#length >= batchSize
-  }
+  #whole: Buffer[] = []
 
   add(part: Buffer): void {
-    this.#parts.push(part)
-    this.#length += part.length
+    for (let offset = 0; offset < part.length; ) {
+      const count = part.copy(this.#piece, this.#length, offset)
+      offset += count
+      this.#advance(count)
+    }
   }
 
-  take(): Buffer {
-    const whole = Buffer.concat(this.#parts, this.#length)
-    this.#parts = []
+  /** Adds what a file gives at once, at most `limit` bytes. @returns how many */
+  read(fd: number, limit: number): number {
+    const count = readSync(fd, this.#piece, this.#length, Math.min(limit, batchSize - this.#length), null)
+    this.#advance(count)
+    return count
+  }
+
+  /** At most `limit` zeros. @returns how many */
+  zeros(limit: number): number {
+    const count = Math.min(limit, batchSize - this.#length)
+    this.#piece.fill(0, this.#length, this.#length + count)
+    this.#advance(count)
+    return count
+  }
+
+  /** The pieces that are full, each once. */
+  *whole(): Generator<Buffer, void, undefined> {
+    for (let piece = this.#whole.shift(); piece !== undefined; piece = this.#whole.shift()) yield piece
+  }
+
+  rest(): Buffer {
+    return this.#piece.subarray(0, this.#length)
+  }
+
+  #advance(count: number): void {
+    this.#length += count
+    if (this.#length < batchSize) return
+    this.#whole.push(this.#piece)
+    this.#piece = Buffer.allocUnsafeSlow(batchSize)
     this.#length = 0
-    return whole
   }
 }
 
@@ -88,6 +115,9 @@ function describe({ path: where, name }: Place, links: Map<string, string>, whit
   const stats = unlessGone(() => lstatSync(path, { bigint: true }))
   const type = stats && typeOf(stats)
   if (!stats || !type) return undefined
+  const base = name.slice(name.lastIndexOf('/') + 1)
+  // A layer cannot tell of a file by this name: it would delete another.
+  if (whiteouts === 'overlay' && isWhiteout(base)) return undefined
   const entry: TarEntry = {
     name,
     type,
@@ -101,9 +131,8 @@ function describe({ path: where, name }: Place, links: Map<string, string>, whit
     xattrs: new Map(),
   }
   if (whiteouts === 'overlay' && type === 'character-device' && stats.rdev === 0n) {
-    const slash = name.lastIndexOf('/') + 1
     // When it went is nobody's to know: the same changes are the same archive.
-    return { entry: { ...entry, type: 'file', mode: 0, mtime: 0n, name: `${name.slice(0, slash)}${whiteoutPrefix}${name.slice(slash)}` }, opaque: false }
+    return { entry: { ...entry, type: 'file', mode: 0, mtime: 0n, name: `${name.slice(0, -base.length)}${whiteoutPrefix}${base}` }, opaque: false }
   }
   if (type !== 'directory' && stats.nlink > 1n) {
     const inode = `${stats.dev}:${stats.ino}`
@@ -113,13 +142,11 @@ function describe({ path: where, name }: Place, links: Map<string, string>, whit
   }
   if (type === 'symlink') entry.linkname = unlessGone(() => readlinkSync(path, { encoding: 'buffer' }))?.toString('latin1') ?? ''
   let opaque = false
-  if (type === 'file' || type === 'directory') {
-    for (const attribute of unlessGone(() => listXattrs(path)) ?? []) {
-      const value = isKeptXattr(attribute) || attribute === opaqueXattr ? unlessGone(() => getXattr(path, attribute)) : undefined
-      if (value === undefined) continue
-      if (attribute !== opaqueXattr) entry.xattrs.set(attribute, value)
-      else opaque = whiteouts === 'overlay' && value.toString('latin1') === 'y'
-    }
+  for (const attribute of unlessGone(() => listXattrs(path)) ?? []) {
+    const value = isKeptXattr(attribute) || attribute === opaqueXattr ? unlessGone(() => getXattr(path, attribute)) : undefined
+    if (value === undefined) continue
+    if (attribute !== opaqueXattr) entry.xattrs.set(attribute, value)
+    else opaque = type === 'directory' && whiteouts === 'overlay' && value.toString('latin1') === 'y'
   }
   return { entry, opaque }
 }
@@ -128,20 +155,18 @@ function* content(path: string, size: number, batch: Batch): Generator<Buffer, v
   let left = size
   const fd = unlessGone(() => openSync(bytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
   try {
-    while (left > 0 && fd !== undefined) {
-      const buffer = Buffer.allocUnsafe(Math.min(left, batchSize))
-      const read = readSync(fd, buffer)
-      if (read === 0) break
-      left -= read
-      batch.add(buffer.subarray(0, read))
-      if (batch.isFull) yield batch.take()
+    // Whoever writes in the tree meanwhile may have put a device there, which is not to be read.
+    const isFile = fd !== undefined && fstatSync(fd).isFile()
+    for (let count = 1; isFile && left > 0 && count > 0; left -= count) {
+      count = batch.read(fd, left)
+      yield* batch.whole()
     }
   } finally {
     if (fd !== undefined) closeSync(fd)
   }
-  for (; left > 0; left -= batchSize) {
-    batch.add(Buffer.alloc(Math.min(left, batchSize)))
-    if (batch.isFull) yield batch.take()
+  while (left > 0) {
+    left -= batch.zeros(left)
+    yield* batch.whole()
   }
   batch.add(contentPadding(size))
 }
@@ -167,7 +192,8 @@ function unlessGone<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENODATA')) return undefined
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENODATA', 'ENOTSUP', 'EOPNOTSUPP')) return undefined
+    if (isErrno(error, 'ENAMETOOLONG')) throw new BerthError('not-implemented', 'TREE_TOO_DEEP', 'the tree holds directories whose path is longer than 4096 bytes', { cause: error })
     throw error
   }
 }

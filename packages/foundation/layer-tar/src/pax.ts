@@ -59,11 +59,13 @@ function unescape(text: string, escapes: RegExp): string {
 export function encodePax(records: Map<string, Buffer>): Buffer {
   const parts: Buffer[] = []
   for (const [key, value] of records) {
-    const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')])
+    const rest = Buffer.byteLength(key) + value.length + 3
     // The length counts its own digits.
-    let length = rest.length + String(rest.length).length
-    length = rest.length + String(length).length
-    parts.push(Buffer.from(String(length)), rest)
+    let length = rest + String(rest).length
+    length = rest + String(length).length
+    parts.push(Buffer.from(`${length} ${key}=`), value, newline)
   }
   return Buffer.concat(parts)
 }
+
+const newline = Buffer.from('\n')

@@ -59,5 +59,8 @@ export function errnoError(errno: number, syscall: string): NodeJS.ErrnoExceptio
 export function cString(text: string | Uint8Array): Buffer {
   const bytes = typeof text === 'string' ? Buffer.from(text) : text
   if (bytes.includes(0)) throw Object.assign(new Error('EINVAL: the text holds a NUL character'), { code: 'EINVAL', errno: -22 })
-  return Buffer.concat([bytes, Buffer.of(0)])
+  const ended = Buffer.allocUnsafe(bytes.length + 1)
+  ended.set(bytes)
+  ended[bytes.length] = 0
+  return ended
 }

@@ -9,18 +9,20 @@ const sysRemove = libcFunction('int lremovexattr(const void *path, const void *n
 
 /** The largest value, and the largest list of names, that Linux has. */
 const limit = 65536
+/** Where the kernel writes to; what is given out is a copy. */
+let scratch: Buffer | undefined
 
 /** Names of a file's extended attributes; of a link's own where the path is one. @see listxattr(2) */
 export function listXattrs(path: Path): string[] {
   const target = cString(path)
   if (sysList(target, null, 0) === 0) return []
-  const list = Buffer.alloc(limit)
+  const list = (scratch ??= Buffer.alloc(limit))
   return list.toString('utf8', 0, sysList(target, list, limit)).split('\0').filter(Boolean)
 }
 
 /** @see getxattr(2); throws ENODATA where there is none */
 export function getXattr(path: Path, name: string): Buffer {
-  const value = Buffer.alloc(limit)
+  const value = (scratch ??= Buffer.alloc(limit))
   return Buffer.from(value.subarray(0, sysGet(cString(path), cString(name), value, limit)))
 }
 
