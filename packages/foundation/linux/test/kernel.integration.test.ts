@@ -44,6 +44,23 @@ it('keeps work in a root, whatever the links say', async () => {
   expect(existsSync('/escaped-by-dots')).toBe(false)
 })
 
+it('makes mount namespaces of which the machine sees nothing, and comes back', async () => {
+  mkdirSync(join(dir, 'target'))
+  writeFileSync(join(dir, 'source'), 'four')
+  const worker = new Worker(new URL('./fixtures/in-namespace.ts', import.meta.url), { workerData: { dir }, execArgv: ['--conditions=@berth/source'] })
+  const [answer] = (await once(worker, 'message')) as unknown[]
+  expect(answer).toEqual({
+    mounts: ['/'],
+    base: { files: ['inside', 'mount-point'], here: ['inside', 'mount-point'], upwards: false },
+    derived: { files: ['inside', 'mount-point'], readonly: 'EROFS', size: 4 },
+    failure: 'ENOENT',
+    outside: [],
+    isBack: true,
+  })
+  await worker.terminate()
+  expect(readFileSync(join(dir, 'source'), 'utf8')).toBe('four')
+})
+
 it('does not move the whole program', () => {
   // The test runner's own processes are main threads.
   expect(() => withRoot(dir, () => {})).toThrow(/worker threads/)

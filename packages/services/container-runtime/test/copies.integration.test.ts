@@ -1,14 +1,13 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import { type TarMember, tarOf } from '@berth/layer-tar'
+import { tarOf } from '@berth/layer-tar'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { collect, copies, list, namesIn, plain, stream } from './archives.ts'
 import { type RealFiles, realFiles } from './real-files.ts'
 
 const never = new AbortController().signal
-const plain = { noOverwriteDirNonDir: false, copyUidGid: false, signal: never }
 
 let world: RealFiles
 beforeEach(async () => {
@@ -18,30 +17,7 @@ afterEach(() => world[Symbol.asyncDispose]())
 
 const containers = () => world.engine.runtime.containers
 
-async function* stream(...chunks: Uint8Array[]) {
-  yield* chunks
-}
-
-async function collect(archive: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of archive) chunks.push(chunk)
-  return Buffer.concat(chunks)
-}
-
-/** The lines of GNU tar's listing: type and mode, owner, size or device, name. */
-function list(tar: Buffer): string[] {
-  return execFileSync('tar', ['tvP', '--numeric-owner'], { input: tar, encoding: 'utf8', maxBuffer: 1 << 26 })
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => line.replace(/\s+/g, ' ').replace(/ \d{4}-\d\d-\d\d \d\d:\d\d /, ' '))
-}
-
-const namesIn = (tar: Buffer): string[] => list(tar).map((line) => line.split(' ').slice(3).join(' '))
-
-const get = async (id: string, path: string) => collect((await containers().readArchive(id, path, { signal: never })).archive)
-const put = (id: string, path: string, members: TarMember[], options = plain) => containers().writeArchive(id, path, stream(tarOf(members)), options)
-/** The content of one file, as a copy brings it. */
-const read = async (id: string, path: string) => execFileSync('tar', ['xO'], { input: await get(id, path), encoding: 'utf8' })
+const { get, put, read } = copies(containers)
 
 describe.each(['stopped', 'running'] as const)('a %s container', (state) => {
   const make = async (options: Parameters<RealFiles['container']>[0] = {}) => {

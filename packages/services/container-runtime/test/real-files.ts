@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, constants, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readMountInfo } from '@berth/linux'
+import { mknod, readMountInfo } from '@berth/linux'
 import type { OciRuntime, Task } from '@berth/oci-runtime'
 import type { ContainerRuntimeDependencies, VolumeMount } from '../src/index.ts'
 import { fakeEngine, type FakeEngine } from './fake-engine.ts'
@@ -28,11 +28,12 @@ const applets = ['sh', 'cat', 'echo', 'ln', 'mkdir', 'mkfifo', 'mv', 'rm', 'slee
 export async function realFiles(): Promise<RealFiles> {
   const directory = mkdtempSync(join(tmpdir(), 'container-files-'))
   const lower = join(directory, 'lower')
-  for (const name of ['bin', 'etc', 'proc', 'tmp']) mkdirSync(join(lower, name), { recursive: true })
+  for (const name of ['bin', 'dev', 'etc', 'proc', 'tmp']) mkdirSync(join(lower, name), { recursive: true })
   copyFileSync('/bin/busybox', join(lower, 'bin/busybox'))
   for (const applet of applets) symlinkSync('busybox', join(lower, 'bin', applet))
   writeFileSync(join(lower, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/home:/bin/sh\n')
   writeFileSync(join(lower, 'etc/hosts'), '')
+  mknod(join(lower, 'dev/null'), constants.S_IFCHR | 0o666, { major: 1, minor: 3 })
   chmodSync(lower, 0o755)
   const volumes: VolumeMount[] = []
   const attached = new Map<string, number>()
