@@ -72,7 +72,7 @@ export class LayerExtractor implements TarHandler {
   readonly #base: string
   /** Directories' times are set last, since making what lies in them changes them. */
   readonly #directoryTimes = new Map<string, bigint>()
-  /** What this layer made; only whiteouts in a plain root need to know. */
+  /** What this layer made, and all directories above; only whiteouts in a plain root need to know. */
   readonly #unpacked = new Set<string>()
   readonly #implied = new Set<string>()
   /** Directories' rules for what is made in them are set last too, lest what this layer makes follow them. */
@@ -182,7 +182,7 @@ export class LayerExtractor implements TarHandler {
 
   #create(entry: TarEntry, name: string): void {
     const path = `${this.#base}/${name}`
-    if (this.#options.whiteouts === 'plain') this.#unpacked.add(path)
+    if (this.#options.whiteouts === 'plain') this.#remember(path)
     switch (entry.type) {
       case 'directory': {
         const isNew = this.#inParent(name, () => this.#makeDirectory(path))
@@ -369,8 +369,12 @@ export class LayerExtractor implements TarHandler {
       lchownSync(bytes(path), 0, 0)
       chmodSync(bytes(path), directoryMode)
       this.#implied.add(path)
-      if (this.#options.whiteouts === 'plain') this.#unpacked.add(path)
     }
+  }
+
+  /** Notes that this layer brought a path, and that the directories above hold something of it. */
+  #remember(path: string): void {
+    for (let part = path; part.length > this.#base.length && !this.#unpacked.has(part); part = part.slice(0, part.lastIndexOf('/'))) this.#unpacked.add(part)
   }
 
   /** Deletes whatever is at a path, with all in it, and forgets what was to be done there. */
