@@ -67,16 +67,16 @@ describe('cp', () => {
       await daemon.ok('rm', '-f', id)
     })
 
-    it('keeps owners only with -a', async () => {
-      const id = await daemon.ok('create', 'busybox')
+    it('keeps the owners of files, which with -a are the user of the container', async () => {
+      const id = await daemon.ok('create', '--user', 'app', 'busybox')
       const source = fresh('owned')
       writeFileSync(join(source, 'file'), '')
       chownSync(join(source, 'file'), 1234, 2345)
-      await cp('-a', join(source, 'file'), `${id}:/tmp/kept`)
-      await cp(join(source, 'file'), `${id}:/tmp/not-kept`)
+      await cp(join(source, 'file'), `${id}:/tmp/kept`)
+      await cp('-a', join(source, 'file'), `${id}:/tmp/given`)
       const listing = await archiveOf(id, '/tmp')
       expect(listing).toMatch(/ 1234\/2345 .* tmp\/kept$/m)
-      expect(listing).toMatch(/ 0\/0 .* tmp\/not-kept$/m)
+      expect(listing).toMatch(/ 1000\/1000 .* tmp\/given$/m)
       await daemon.ok('rm', id)
     })
 

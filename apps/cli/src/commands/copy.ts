@@ -21,7 +21,7 @@ export function copyCommand(cli: Cli): Command {
     .description('copy files between a container and this machine')
     .argument('<source>', 'container:path or path; - reads a tar archive from standard input')
     .argument('<target>', 'path or container:path; - writes a tar archive to standard output')
-    .option('-a, --archive', 'keep the owners that files have here')
+    .option('-a, --archive', "what is copied in belongs to the container's user, if it has one")
     .option('-L, --follow-link', 'copy what a link leads to, not the link')
     .option('-q, --quiet', 'say nothing')
     .addHelpText('after', '\nExamples:\n  berth cp web:/etc/hosts .\n  berth cp site/. web:/srv/www\n  berth cp web:/var/log - | tar -t')
@@ -98,9 +98,9 @@ function localStat(path: string, stat: typeof lstatSync = statSync): ReturnType<
 
 type CopyIn = CopyFlags & { container: string; path: string; source: string }
 
-async function copyIn(cli: Cli, { containers }: EngineClient, { container, path, source, archive: keepOwners, followLink, quiet }: CopyIn): Promise<void> {
+async function copyIn(cli: Cli, { containers }: EngineClient, { container, path, source, archive: copyUidGid, followLink, quiet }: CopyIn): Promise<void> {
   const target = await targetInContainer(containers, container, path)
-  const options = { noOverwriteDirNonDir: true, copyUidGid: keepOwners }
+  const options = { noOverwriteDirNonDir: true, copyUidGid }
   if (source === '-') {
     if (!target.isDirectory) throw usageError(`destination "${container}:${path}" must be a directory`)
     return containers.writeArchive(container, target.path, cli.io.stdin, options)

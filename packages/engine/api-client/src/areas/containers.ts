@@ -80,7 +80,7 @@ export interface CommitOptions extends RequestOptions {
 export interface WriteArchiveOptions extends RequestOptions {
   /** Throw rather than replace a directory by something else, or the reverse. */
   noOverwriteDirNonDir?: boolean
-  /** Keep the owners that the archive names; else everything is the container's user's. */
+  /** All that is made belongs to the container's user, if it has one, whatever the archive says. */
   copyUidGid?: boolean
 }
 
