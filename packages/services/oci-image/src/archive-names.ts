@@ -10,6 +10,8 @@ export interface ArchiveNamesOptions {
 /** Links that lead to links. */
 const maxLinks = 8
 const maxNameLength = 4096
+/** So long may names be on average if there are as many as there may be. */
+const meanNameLength = 256
 
 /**
  * The names in an archive of images and where each one's content is, in whatever way `T` says it. Names and links lead within the archive or are refused: they are looked up
@@ -20,6 +22,7 @@ export class ArchiveNames<T> {
   /** By normalised byte string. */
   readonly #files = new Map<string, { at: T } | { link: string }>()
   #entries = 0
+  #bytes = 0
 
   constructor({ maxEntries = 100_000 }: ArchiveNamesOptions = {}) {
     this.#maxEntries = maxEntries
@@ -31,6 +34,8 @@ export class ArchiveNames<T> {
    */
   add(entry: Pick<TarEntry, 'name' | 'type' | 'linkname'>, at: T): void {
     if (++this.#entries > this.#maxEntries) throw new BerthError('resource-exhausted', 'ARCHIVE_ENTRIES', `the archive has more than ${this.#maxEntries} entries`)
+    this.#bytes += entry.name.length + entry.linkname.length
+    if (this.#bytes > this.#maxEntries * meanNameLength) throw new BerthError('resource-exhausted', 'ARCHIVE_ENTRIES', `the names in the archive have more than ${this.#maxEntries * meanNameLength} bytes`)
     const name = inside(entry.name, entry.name)
     if (entry.type === 'directory') return
     if (this.#files.has(name)) throw refused(`two of its entries are named ${shown(entry.name)}`)

@@ -32,47 +32,73 @@ export async function dockerArchiveImages(files: ArchiveFiles, options?: ReadOpt
   if (json === undefined) return undefined
   if (!Array.isArray(json)) throw malformedFile('manifest.json', 'must be a list')
   const images: DockerArchiveImage[] = []
-  for (const [position, value] of json.entries()) images.push(await readImage(files, value, `manifest.json[${position}]`, options))
+  const configs = new Map<string, ReadConfig>()
+  for (const [position, value] of json.entries()) images.push(await readImage(files, value, `manifest.json[${position}]`, configs, options))
   return images
 }
 
-async function readImage(files: ArchiveFiles, value: unknown, field: string, options?: ReadOptions): Promise<DockerArchiveImage> {
+async function readImage(files: ArchiveFiles, value: unknown, field: string, configs: Map<string, ReadConfig>, options?: ReadOptions): Promise<DockerArchiveImage> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformedFile(field, 'must be an object')
   const { Config, RepoTags, Layers } = value as Record<string, unknown>
   if (typeof Config !== 'string') throw malformedFile(`${field}.Config`, 'must be the name of a file')
   const layers = strings(Layers, `${field}.Layers`)
-  const bytes = await readSmallFile(files, Config, options)
-  if (bytes === undefined) throw missing(`${field}.Config`, Config)
-  const digest = digestOf(bytes)
-  const claimed = digestOfPath(Config)
-  if (claimed?.startsWith('sha256:') && claimed !== digest) throw new BerthError('data-loss', 'DIGEST_MISMATCH', `${Config}: content has digest ${digest}`)
-  const { rootfs } = configOf(bytes, Config)
+  // Each config is read once, however many entries name it.
+  const config = configs.get(Config) ?? (await readConfig(files, Config, options))
+  if (config === undefined) throw missing(`${field}.Config`, Config)
+  configs.set(Config, config)
+  const { diffIds } = config
   // Docker's words.
-  if (rootfs.diff_ids.length !== layers.length) {
-    throw new BerthError('invalid-argument', 'LAYERS_MISMATCH', `invalid manifest, layers length mismatch: expected ${rootfs.diff_ids.length}, got ${layers.length}`)
-  }
+  if (diffIds.length !== layers.length) throw new BerthError('invalid-argument', 'LAYERS_MISMATCH', `invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${layers.length}`)
   for (const [index, name] of layers.entries()) if ((await files.size(name)) === undefined) throw missing(`${field}.Layers[${index}]`, name)
   return {
     names: strings(RepoTags, `${field}.RepoTags`).map(nameOf),
-    config: { mediaType: mediaTypes.ociConfig, digest, size: bytes.length },
+    config: config.descriptor,
     configFile: Config,
-    diffIds: rootfs.diff_ids,
+    diffIds,
     layers,
   }
 }
 
+interface ReadConfig {
+  descriptor: Descriptor
+  diffIds: string[]
+}
+
+async function readConfig(files: ArchiveFiles, name: string, options?: ReadOptions): Promise<ReadConfig | undefined> {
+  const bytes = await readSmallFile(files, name, options)
+  if (bytes === undefined) return undefined
+  const digest = digestOf(bytes)
+  const claimed = digestOfPath(name)
+  if (claimed?.startsWith('sha256:') && claimed !== digest) throw new BerthError('data-loss', 'DIGEST_MISMATCH', `${name}: content has digest ${digest}`)
+  return { descriptor: { mediaType: mediaTypes.ociConfig, digest, size: bytes.length }, diffIds: configOf(bytes, name).rootfs.diff_ids }
+}
+
 /**
- * Describes a layer of a docker-archive. A plain tar's digest is what the config says of it, and one that lies where a layout has its blobs has it in its name, either
- * to be verified when it is read; another one is read now, if nobody knows its digest.
+ * Describes layers of a docker-archive, each file read at most once. A plain tar's digest is what the config says of it, and one that lies where a layout has its blobs has it in
+ * its name, either to be verified when it is read; another one is read now, if nobody knows its digest.
  */
-export async function describeLayer(files: ArchiveFiles, name: string, diffId: string, options?: ReadOptions): Promise<Descriptor> {
-  const { start, whole } = await peek(files.read(name, options))
-  const compression = sniffCompression(start)
-  const known = files.digest?.(name) ?? digestOfPath(name) ?? (compression === 'none' ? diffId : undefined)
-  const digest = known ?? (await hash(whole))
-  // Closes what was opened to be looked at.
-  if (known !== undefined) await whole[Symbol.asyncIterator]().return?.()
-  return { mediaType: layerTypes[compression], digest, size: (await files.size(name))! }
+export class LayerFiles {
+  readonly #files: ArchiveFiles
+  readonly #known = new Map<string, { mediaType: string; size: number; digest?: string | undefined }>()
+
+  constructor(files: ArchiveFiles) {
+    this.#files = files
+  }
+
+  async describe(name: string, diffId: string, options?: ReadOptions): Promise<Descriptor> {
+    const known = this.#known.get(name) ?? (await this.#look(name, options))
+    this.#known.set(name, known)
+    return { mediaType: known.mediaType, digest: known.digest ?? diffId, size: known.size }
+  }
+
+  async #look(name: string, options?: ReadOptions) {
+    const { start, whole, close } = await peek(this.#files.read(name, options))
+    const compression = sniffCompression(start)
+    const claimed = this.#files.digest?.(name) ?? digestOfPath(name)
+    const digest = claimed ?? (compression === 'none' ? undefined : await hash(whole))
+    await close()
+    return { mediaType: layerTypes[compression], size: (await this.#files.size(name))!, digest }
+  }
 }
 
 async function hash(stream: AsyncIterable<Uint8Array>): Promise<string> {

@@ -18,12 +18,14 @@ const inflaters: Record<Exclude<Compression, 'none'>, () => Duplex> = {
  * @throws `data-loss` for a broken compression; what the source throws.
  */
 export async function* inflate(source: AsyncIterable<Uint8Array>, { signal }: ReadOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-  const { start, whole } = await peek(source)
+  const { start, whole, close } = await peek(source)
   const compression = sniffCompression(start)
   if (compression === 'none') {
     yield* whole
     return
   }
+  if (signal?.aborted) await close()
+  signal?.throwIfAborted()
   const inflater = inflaters[compression]()
   const feeding = pipeline(whole, inflater, { signal })
   // The loop below meets the same failure.
@@ -39,29 +41,38 @@ export async function* inflate(source: AsyncIterable<Uint8Array>, { signal }: Re
   }
 }
 
-/** The first bytes of a stream, and the stream with them. */
-export async function peek(source: AsyncIterable<Uint8Array>, length = 4): Promise<{ start: Uint8Array; whole: AsyncIterable<Uint8Array> }> {
+export interface Peeked {
+  start: Uint8Array
+  /** The stream with its first bytes. */
+  whole: AsyncIterable<Uint8Array>
+  /** Ends the stream, for who does not read it to its end. */
+  close(): Promise<void>
+}
+
+/** Looks at the first bytes of a stream. */
+export async function peek(source: AsyncIterable<Uint8Array>, length = 4): Promise<Peeked> {
   const iterator = source[Symbol.asyncIterator]()
   let start: Uint8Array = Buffer.alloc(0)
-  let ended = false
-  while (!ended && start.length < length) {
+  while (start.length < length) {
     const next = await iterator.next()
-    if (next.done) ended = true
-    else start = start.length === 0 ? next.value : Buffer.concat([start, next.value])
+    if (next.done) break
+    start = start.length === 0 ? next.value : Buffer.concat([start, next.value])
   }
-  async function* whole() {
-    try {
-      if (start.length > 0) yield start
-      while (!ended) {
-        const next = await iterator.next()
-        if (next.done) ended = true
-        else yield next.value
-      }
-    } finally {
-      if (!ended) await iterator.return?.()
-    }
+  // No generator: one that was not begun would not close what it reads.
+  let first: Uint8Array | undefined = start.length > 0 ? start : undefined
+  const close = async () => void (await iterator.return?.())
+  const rest: AsyncIterator<Uint8Array> = {
+    async next() {
+      const value = first
+      first = undefined
+      return value === undefined ? iterator.next() : { value, done: false }
+    },
+    async return() {
+      await close()
+      return { value: undefined, done: true }
+    },
   }
-  return { start, whole: whole() }
+  return { start, whole: { [Symbol.asyncIterator]: () => rest }, close }
 }
 
 function isZlibError(error: unknown): boolean {

@@ -32,7 +32,7 @@ const types: Record<'oci' | 'docker', Record<Compression, string>> = {
  */
 export async function layerFromTar(bytes: LayerBytes, { compression: wanted = 'gzip', level, docker = false, signal }: LayerOptions = {}): Promise<Layer> {
   const open = bytes instanceof Uint8Array ? () => once(bytes) : bytes
-  const { start, whole } = await peek(open())
+  const { start, whole, close } = await peek(open())
   const given = sniffCompression(start)
   const compression = given === 'none' ? wanted : given
   const store = (source: AsyncIterable<Uint8Array>, options?: ReadOptions) => (given === 'none' ? compress(source, compression, level, options) : source)
@@ -42,8 +42,12 @@ export async function layerFromTar(bytes: LayerBytes, { compression: wanted = 'g
     sums.compressed.update(chunk)
     size += chunk.length
   }
-  if (given === 'none') for await (const chunk of store(tapped(whole, (each) => sums.uncompressed.update(each)), { signal })) count(chunk)
-  else for await (const chunk of inflate(tapped(whole, count), { signal })) sums.uncompressed.update(chunk)
+  try {
+    if (given === 'none') for await (const chunk of store(tapped(whole, (each) => sums.uncompressed.update(each)), { signal })) count(chunk)
+    else for await (const chunk of inflate(tapped(whole, count), { signal })) sums.uncompressed.update(chunk)
+  } finally {
+    await close()
+  }
 
   const descriptor: Descriptor = { mediaType: types[docker ? 'docker' : 'oci'][compression], digest: `sha256:${sums.compressed.digest('hex')}`, size }
   const diffId = `sha256:${sums.uncompressed.digest('hex')}`

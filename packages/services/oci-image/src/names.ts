@@ -29,10 +29,11 @@ export function repoTags(names: readonly string[]): string[] {
 
 /** Roots with each digest once, its names together. */
 export function mergeRoots(roots: Iterable<Root>): Root[] {
-  const merged = new Map<string, Root>()
+  const merged = new Map<string, { descriptor: Descriptor; names: Set<string> }>()
   for (const { names, descriptor } of roots) {
-    const known = merged.get(descriptor.digest)
-    merged.set(descriptor.digest, { descriptor: known?.descriptor ?? descriptor, names: [...new Set([...(known?.names ?? []), ...names])] })
+    const known = merged.get(descriptor.digest) ?? { descriptor, names: new Set() }
+    for (const name of names) known.names.add(name)
+    merged.set(descriptor.digest, known)
   }
-  return [...merged.values()]
+  return [...merged.values()].map(({ descriptor, names }) => ({ descriptor, names: [...names] }))
 }

@@ -1,13 +1,13 @@
 import { BerthError } from '@berth/core'
-import { digestOf, isIndexType, mediaTypes, parseReference } from '@berth/oci'
+import { type Descriptor, digestOf, isAttestation, mediaTypes, parseReference } from '@berth/oci'
 import type { ArchiveFiles } from './archive-files.ts'
 import { ArchiveSource } from './archive-source.ts'
-import { describeLayer, type DockerArchiveImage, dockerArchiveImages } from './docker-archive.ts'
+import { type DockerArchiveImage, dockerArchiveImages, LayerFiles } from './docker-archive.ts'
 import type { BlobReader, ImageSource, ReadOptions, Root } from './image.ts'
 import { layoutRoots } from './layout-roots.ts'
 import { mergeRoots } from './names.ts'
-import { openImage } from './open-image.ts'
-import { openIndex, present } from './open-index.ts'
+import { present } from './open-index.ts'
+import { checkDepth, isDocument, readManifestOrIndex } from './read-document.ts'
 
 /**
  * The images in a set of files that are a docker-archive, an OCI layout or, as Docker 25 and later write them, both. Where they are both, an entry of
@@ -27,35 +27,41 @@ export async function openArchiveFiles(files: ArchiveFiles, options: ReadOptions
 
   const made = new Map<string, Uint8Array>()
   const named = new Map<string, string>()
+  const layers = new LayerFiles(files)
   const rootOf = await rootsByConfig(roots, new ArchiveSource(files, { roots }), options)
+  const all = new Set(roots)
   for (const image of docker) {
-    const root = rootOf.get(image.config.digest) ?? (await makeRoot(files, image, { made, named }, options))
+    const root = rootOf.get(image.config.digest) ?? (await makeRoot(layers, image, { made, named }, options))
     rootOf.set(image.config.digest, root)
-    if (!roots.includes(root)) roots.push(root)
+    all.add(root)
   }
   // Names of a manifest.json come last, and the last one counts.
   const tagged = docker.map(({ names, config }) => ({ names, root: rootOf.get(config.digest)! }))
-  return new ArchiveSource(files, { roots: rename(roots, tagged), made, named })
+  return new ArchiveSource(files, { roots: rename([...all], tagged), made, named })
 }
 
 /** The roots of a layout by the configs of the images in them. */
 async function rootsByConfig(roots: readonly Root[], reader: BlobReader, options: ReadOptions): Promise<Map<string, Root>> {
   const byConfig = new Map<string, Root>()
-  for (const root of roots) {
-    const images = isIndexType(root.descriptor.mediaType) ? await present(openIndex(reader, root.descriptor).images(options)) : [openImage(reader, root.descriptor)]
-    for (const image of images ?? []) {
-      const manifest = await present(image.manifest(options))
-      if (manifest && !byConfig.has(manifest.config.digest)) byConfig.set(manifest.config.digest, root)
-    }
+  // Shared between the roots, so that what many of them name costs no more than what one of them names.
+  const seen = new Set<string>()
+  const visit = async (descriptor: Descriptor, root: Root, depth: number): Promise<void> => {
+    if (seen.has(descriptor.digest) || !isDocument(descriptor) || isAttestation(descriptor)) return
+    seen.add(descriptor.digest)
+    checkDepth(descriptor, depth)
+    const document = await present(readManifestOrIndex(reader, descriptor, options))
+    if (document?.kind === 'manifest' && !byConfig.has(document.manifest.config.digest)) byConfig.set(document.manifest.config.digest, root)
+    if (document?.kind === 'index') for (const child of document.index.manifests) await visit(child, root, depth + 1)
   }
+  for (const root of roots) await visit(root.descriptor, root, 1)
   return byConfig
 }
 
 /** Makes the manifest that a docker-archive lacks. */
-async function makeRoot(files: ArchiveFiles, image: DockerArchiveImage, content: { made: Map<string, Uint8Array>; named: Map<string, string> }, options: ReadOptions): Promise<Root> {
+async function makeRoot(files: LayerFiles, image: DockerArchiveImage, content: { made: Map<string, Uint8Array>; named: Map<string, string> }, options: ReadOptions): Promise<Root> {
   const layers = []
   for (const [index, name] of image.layers.entries()) {
-    const layer = await describeLayer(files, name, image.diffIds[index]!, options)
+    const layer = await files.describe(name, image.diffIds[index]!, options)
     layers.push(layer)
     content.named.set(layer.digest, name)
   }
@@ -71,9 +77,10 @@ function rename(roots: readonly Root[], tagged: readonly { names: readonly strin
   const taken = new Map<string, Root>()
   for (const { names, root } of tagged) for (const name of names) taken.set(name, root)
   const isTagged = new Set(tagged.filter(({ names }) => names.length > 0).map(({ root }) => root))
+  const given = Map.groupBy(taken, ([, owner]) => owner)
   return roots.map((root) => {
     const own = root.names.filter((name) => !taken.has(name) && !(isTagged.has(root) && parseReference(name).digest === undefined))
-    return { descriptor: root.descriptor, names: [...own, ...[...taken].filter(([, owner]) => owner === root).map(([name]) => name)] }
+    return { descriptor: root.descriptor, names: [...own, ...(given.get(root) ?? []).map(([name]) => name)] }
   })
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BerthError, isErrno } from '@berth/core'
@@ -56,12 +57,17 @@ function filesOf(tar: FileHandle, names: ArchiveNames<FileExtent>): ArchiveFiles
 }
 
 async function openFile(path: string): Promise<FileHandle> {
+  let file: FileHandle
   try {
-    return await open(path, 'r')
+    // Opening a FIFO would wait for its writer.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) throw new BerthError('not-found', 'FILE_NOT_FOUND', `${path}: no such file`, { cause: error })
     throw error
   }
+  if ((await file.stat()).isFile()) return file
+  await file.close()
+  throw new BerthError('invalid-argument', 'NOT_A_FILE', `${path}: is not a regular file, which can be read in any order`)
 }
 
 /** Inflates a file into one that is gone when it is closed, even by kill -9. */

@@ -2,7 +2,7 @@ import { BerthError, isKind } from '@berth/core'
 import { type Descriptor, formatPlatform, hostPlatform, type ImageIndex, isAttestation, isIndexType, isManifestType, parseIndex, type Platform, selectPlatform } from '@berth/oci'
 import type { BlobReader, Image, Index, ReadOptions } from './image.ts'
 import { openImage } from './open-image.ts'
-import { readDocument } from './read-document.ts'
+import { checkDepth, readDocument } from './read-document.ts'
 
 /** The index of a descriptor. Nothing is read before it is asked. */
 export function openIndex(reader: BlobReader, descriptor: Descriptor): Index {
@@ -38,19 +38,18 @@ class LazyIndex implements Index {
 
   async images(options?: ReadOptions): Promise<readonly Image[]> {
     const images = new Map<string, Image>()
-    await this.#collect(await this.index(options), images, new Set([this.descriptor.digest]), options)
+    await this.#collect(this.descriptor, images, new Set([this.descriptor.digest]), 1, options)
     return [...images.values()]
   }
 
-  async #collect({ manifests }: ImageIndex, images: Map<string, Image>, seen: Set<string>, options?: ReadOptions): Promise<void> {
-    for (const child of manifests) {
+  async #collect(descriptor: Descriptor, images: Map<string, Image>, seen: Set<string>, depth: number, options?: ReadOptions): Promise<void> {
+    checkDepth(descriptor, depth)
+    const index = depth === 1 ? await this.index(options) : await present(openIndex(this.#reader, descriptor).index(options))
+    for (const child of index?.manifests ?? []) {
       if (seen.has(child.digest) || isAttestation(child)) continue
       seen.add(child.digest)
       if (isManifestType(child.mediaType) && (await this.#reader.has(child, options))) images.set(child.digest, openImage(this.#reader, child))
-      else if (isIndexType(child.mediaType)) {
-        const index = await present(openIndex(this.#reader, child).index(options))
-        if (index) await this.#collect(index, images, seen, options)
-      }
+      else if (isIndexType(child.mediaType)) await this.#collect(child, images, seen, depth + 1, options)
     }
   }
 

@@ -24,6 +24,14 @@ export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(parts)
 }
 
+/** Indexes within indexes, the root counted. */
+const maxDepth = 8
+
+/** @throws `invalid-argument` for an index that lies deeper within others than any real one. */
+export function checkDepth({ digest }: Descriptor, depth: number): void {
+  if (depth > maxDepth) throw new BerthError('invalid-argument', 'INDEX_TOO_DEEP', `${digest}: indexes are nested more than ${maxDepth} deep`)
+}
+
 /** Bytes as a stream. */
 export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   yield bytes

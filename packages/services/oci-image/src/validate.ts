@@ -6,6 +6,7 @@ import {
 } from '@berth/oci'
 import type { BlobReader, Image, Index, ReadOptions } from './image.ts'
 import { inflate } from './inflate.ts'
+import { checkDepth } from './read-document.ts'
 
 export type ProblemCode =
   /** A document or a layer is not there. */
@@ -58,12 +59,13 @@ class Validation {
     this.#options = options
   }
 
-  async index(descriptor: Descriptor): Promise<void> {
+  async index(descriptor: Descriptor, depth = 1): Promise<void> {
+    checkDepth(descriptor, depth)
     const index = await this.#document(descriptor, (bytes) => parseIndex(bytes, descriptor.mediaType))
     for (const child of index?.manifests ?? []) {
       if (this.#seen.has(child.digest) || !(await this.#reader.has(child, this.#options))) continue
       this.#seen.add(child.digest)
-      await (isIndexType(child.mediaType) ? this.index(child) : this.image(child))
+      await (isIndexType(child.mediaType) ? this.index(child, depth + 1) : this.image(child))
     }
   }
 

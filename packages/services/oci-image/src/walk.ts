@@ -2,15 +2,12 @@ import { BerthError } from '@berth/core'
 import type { Descriptor } from '@berth/oci'
 import type { BlobReader, ReadOptions } from './image.ts'
 import { present } from './open-index.ts'
-import { isDocument, readManifestOrIndex } from './read-document.ts'
+import { checkDepth, isDocument, readManifestOrIndex } from './read-document.ts'
 
 export interface WalkOptions extends ReadOptions {
   /** Which manifests of an index are gone into; all unless told otherwise. The others are passed over as if they were not there. */
   wants?: ((child: Descriptor, index: { manifests: readonly Descriptor[] }) => boolean) | undefined
 }
-
-/** Indexes within indexes, the root counted. */
-const maxDepth = 8
 
 /**
  * The blobs below a root that are there, the root's own among them, each once. Each comes after all that it names: who copies them in this order never has
@@ -29,7 +26,7 @@ async function* below(reader: BlobReader, descriptor: Descriptor, options: WalkO
     if (await reader.has(descriptor, options)) yield descriptor
     return
   }
-  if (depth > maxDepth) throw new BerthError('invalid-argument', 'INDEX_TOO_DEEP', `${descriptor.digest}: indexes are nested more than ${maxDepth} deep`)
+  checkDepth(descriptor, depth)
   const document = await present(readManifestOrIndex(reader, descriptor, options))
   if (document === undefined) return
   const { wants = () => true } = options

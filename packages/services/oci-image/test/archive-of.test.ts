@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { TarReader } from '@berth/layer-tar'
-import { type Descriptor, mediaTypes } from '@berth/oci'
+import { type Descriptor, digestOf, mediaTypes } from '@berth/oci'
 import { archiveOf, type ArchiveOptions, type BlobReader, type Root } from '../src/index.ts'
 import { Blobs, bytesOf, partialIndex, sampleImage } from './fixtures.ts'
 
@@ -104,6 +104,18 @@ describe('an archive', () => {
     for (const each of [amd, ofAmd]) expect(one.names).not.toContain(path(each))
     expect(one.manifest).toHaveLength(1)
     await expect(pack(roots, blobs, { platforms: [{ os: 'linux', architecture: 'riscv64' }] })).rejects.toMatchObject({ kind: 'not-found' })
+  })
+
+  it('has blobs of other digest algorithms where a layout has them', async () => {
+    const blobs = new Blobs()
+    const bytes = Buffer.from('{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}')
+    const digest = digestOf(bytes, 'sha512')
+    blobs.map.set(digest, bytes)
+    const descriptor = blobs.put(mediaTypes.ociManifest, { schemaVersion: 2, config: { mediaType: mediaTypes.ociConfig, digest, size: bytes.length }, layers: [] })
+    const archive = await pack([{ names: [], descriptor }], blobs)
+    expect(archive.files.get(`blobs/sha512/${digest.slice(7)}`)).toEqual(bytes)
+    expect(archive.names).toContain('blobs/sha512/')
+    expect(archive.manifest[0]!.Config).toBe(`blobs/sha512/${digest.slice(7)}`)
   })
 
   it('keeps a manifest of something else than an image in the layout alone', async () => {

@@ -60,6 +60,27 @@ describe('files of a docker-archive', () => {
     expect(read).toBe(4)
   })
 
+  it('are each read once, however often they are named, and closed again', async () => {
+    const archive = legacyArchive()
+    const compressed = gzipSync(archive.layers[0]!)
+    const files = memoryFiles({ ...legacyFiles(archive), 'layer0/layer.tar': compressed, 'manifest.json': Array.from({ length: 5 }, () => archive.manifest[0]!) })
+    const events: string[] = []
+    const source = await openArchiveFiles({
+      ...files,
+      async *read(name) {
+        events.push(`open ${name}`)
+        try {
+          yield* files.read(name)
+          yield Buffer.alloc(0)
+        } finally {
+          events.push(`close ${name}`)
+        }
+      },
+    })
+    expect(await source.roots()).toHaveLength(1)
+    expect(events.toSorted()).toEqual(['manifest.json', archive.configName, 'layer0/layer.tar', 'layer1/layer.tar'].flatMap((name) => [`close ${name}`, `open ${name}`]).toSorted())
+  })
+
   it('may have no tags', async () => {
     expect(await names(await openArchiveFiles(memoryFiles(legacyFiles(legacyArchive({ tags: null })))))).toEqual([[]])
   })
@@ -144,6 +165,19 @@ describe('files of an OCI layout', () => {
     expect((await index.image({ os: 'linux', architecture: 'amd64' })).descriptor.digest).toBe(here.digest)
     await expect(index.image({ os: 'linux', architecture: 'riscv64' })).rejects.toMatchObject({ kind: 'not-found' })
     await expect((await index.image({ os: 'linux', architecture: 's390x' })).config()).rejects.toMatchObject({ kind: 'not-found' })
+  })
+
+  it('are not gone through again for each of many indexes that name the same (indexes in indexes)', async () => {
+    const blobs = new Blobs()
+    const image = await sampleImage()
+    const child = await blobs.copy(image)
+    const shared = blobs.put(mediaTypes.ociIndex, { schemaVersion: 2, manifests: [child] })
+    const roots = Array.from({ length: 50 }, (_, at) => blobs.put(mediaTypes.ociIndex, { schemaVersion: 2, manifests: [shared], annotations: { at: String(at) } }))
+    const files = memoryFiles({ ...blobFiles(blobs), 'oci-layout': layoutFile, 'index.json': { schemaVersion: 2, manifests: roots }, 'manifest.json': [] })
+    const reads: string[] = []
+    const source = await openArchiveFiles({ ...files, read: (name, options) => (reads.push(name), files.read(name, options)) })
+    expect(await source.roots()).toHaveLength(50)
+    for (const { digest } of [shared, child]) expect(reads.filter((name) => name === path(digest))).toHaveLength(1)
   })
 
   it.each([

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
@@ -118,8 +119,16 @@ describe('an archive on disk', () => {
     expect(readdirSync(dir)).toEqual(['archive.tar'])
   })
 
-  it('is not found when it is not there', async () => {
+  it('is refused when its names fill the memory', async () => {
+    const long = Array.from({ length: 10 }, (_, index) => ({ name: `${'d'.repeat(1000)}${index}` }))
+    await expect(openArchive(write(long), { maxEntries: 20 })).rejects.toMatchObject({ kind: 'resource-exhausted', message: expect.stringContaining('the names in the archive') as string })
+    await expect(openArchive(write([{ name: 'd'.repeat(5000) }]))).rejects.toMatchObject({ kind: 'invalid-argument' })
+  })
+
+  it('is not found when it is not there, and refused when it is no file', async () => {
     await expect(openArchive(join(dir, 'x'))).rejects.toMatchObject({ kind: 'not-found' })
+    execFileSync('mkfifo', [join(dir, 'fifo')])
+    for (const path of [dir, join(dir, 'fifo')]) await expect(openArchive(path)).rejects.toMatchObject({ kind: 'invalid-argument', code: 'NOT_A_FILE' })
   })
 
   it('stops being opened when that is cancelled', async () => {
@@ -169,6 +178,19 @@ describe('a layout on disk', () => {
       await using source = await openLayout(path)
       await expect((await resolveImage(source, image.descriptor)).config()).rejects.toMatchObject({ kind: 'not-found' })
     }
+  })
+
+  it('of an unpacked docker-archive is read, too, and leaves no file open', async () => {
+    const { config, configName, manifest, layers } = legacyArchive()
+    writeFileSync(join(dir, configName), config)
+    writeFileSync(join(dir, 'manifest.json'), JSON.stringify(manifest))
+    for (const [index, layer] of layers.entries()) {
+      mkdirSync(join(dir, `layer${index}`))
+      writeFileSync(join(dir, `layer${index}/layer.tar`), Buffer.concat([layer, Buffer.alloc(1 << 20)]))
+    }
+    await using source = await openLayout(dir)
+    expect((await source.roots())[0]!.names).toEqual(['docker.io/library/demo:latest'])
+    expect(openFiles()).toEqual([dir])
   })
 
   it('does not lead out by a linked directory or document', async () => {

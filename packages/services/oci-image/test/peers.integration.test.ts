@@ -150,7 +150,7 @@ describe.skipIf(!has('dockerd') || !has('containerd') || !has('docker') || proce
 
   afterAll(async () => stop())
 
-  it('loads what we save, and we read what it saves', async () => {
+  it('loads what we save, and we read what it saves', { timeout: 120_000 }, async () => {
     const loaded = await docker('load', '-i', archive)
     const names = ['both:one', 'localhost:5000/other/both:1', 'upper:two', 'multi:three']
     for (const name of names) expect(loaded).toContain(`Loaded image: ${name}\n`)
