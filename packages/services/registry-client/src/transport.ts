@@ -119,14 +119,13 @@ export class Transport implements Disposable {
     }
   }
 
-  #open(url: URL, { method, headers, signal, tls, publicOnly = false }: SendOptions, proxy: string | undefined): ClientRequest {
+  #open(url: URL, { method, headers = {}, signal, tls, publicOnly = false }: SendOptions, proxy: string | undefined): ClientRequest {
     const isPlain = url.protocol === 'http:'
     const settings = isPlain ? {} : (tls ?? { skipVerify: this.#options.insecure.has(url.host) })
     const agent = this.#agentFor({ isPlain, settings, publicOnly, proxy })
     const options: TunnelRequestOptions = { method, headers, signal, connectSignal: signal, agent }
     if (!isPlain || proxy === undefined) return (isPlain ? requestPlain : requestEncrypted)(url, options)
-    const through = throughProxy(proxy, url)
-    return requestProxy(new URL(proxy))({ ...options, ...through, headers: { ...through.headers, ...headers } })
+    return requestProxy(new URL(proxy))({ ...options, ...throughProxy(proxy, url, headers) })
   }
 
   /** Connections are shared only by requests that would have made them in the same way. */

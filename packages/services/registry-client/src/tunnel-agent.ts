@@ -43,9 +43,9 @@ export class TunnelAgent extends Agent {
 }
 
 /** The options by which a request for an `http:` URL is given to a proxy. */
-export function throughProxy(proxy: string, url: URL): RequestOptions & { headers: Record<string, string> } {
+export function throughProxy(proxy: string, url: URL, headers: Record<string, string>): RequestOptions {
   const server = new URL(proxy)
-  return { ...addressOf(server), path: `${url.origin}${url.pathname}${url.search}`, headers: { Host: url.host, ...proxyHeaders(server) } }
+  return { ...addressOf(server), path: `${url.origin}${url.pathname}${url.search}`, headers: { Host: url.host, ...proxyHeaders(server), ...headers } }
 }
 
 /** How a proxy is spoken to. */

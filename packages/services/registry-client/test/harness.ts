@@ -7,7 +7,6 @@ import { RegistryClient, type RegistryClientOptions } from '../src/index.ts'
 // Every test here uses these secrets and no others; none may be read in an error or a log, whatever went wrong.
 export const auth = { username: 'me', password: 'hunter2' }
 export const basic = `Basic ${Buffer.from('me:hunter2').toString('base64')}`
-export const token = 'secret-token'
 const secrets = /hunter2|aHVudGVyMg|h1bnRlcjI|odW50ZXIy|secret-token|secret-refresh|secret-signature/
 
 export const call = { signal: new AbortController().signal }

@@ -70,7 +70,7 @@ describe('the hosts of a registry', () => {
       response.writeHead(307, { Location: `http://${elsewhere.address}/` }).end()
     })
     const client = clientFor({ server: { url: `http://${server.address}`, headers: { 'X-Key': 'hunter2', authorization: 'Bearer secret-token' } } })
-    expect(Buffer.concat(await Array.fromAsync(client.blob(reference, blob, { ...call, auth })))).toEqual(content)
+    expect(digestOf(Buffer.concat(await Array.fromAsync(client.blob(reference, blob, { ...call, auth }))))).toBe(blob.digest)
     expect(seen.map((headers) => [headers['x-key'], headers['authorization']])).toEqual([['hunter2', 'Bearer secret-token'], [undefined, undefined]])
   })
 

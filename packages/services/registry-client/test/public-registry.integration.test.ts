@@ -20,7 +20,7 @@ describe.skipIf(process.getuid?.() !== 0)('a registry of the open network (in a 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'berth-public-registry-'))
     await writeFile(join(directory, 'hosts'), '127.0.0.1 localhost inner.example\n')
-    const script = join(import.meta.dirname, 'in-public-network.ts')
+    const script = join(import.meta.dirname, 'public-network-process.ts')
     const { stdout } = await promisify(execFile)('unshare', ['--net', '--mount', 'sh', '-c', network, process.execPath, script], { env: { PATH: process.env['PATH'], HOSTS: join(directory, 'hosts') } })
     outcomes = JSON.parse(stdout) as Record<string, unknown>
   })

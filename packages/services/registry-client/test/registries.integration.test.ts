@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { BerthError } from '@berth/core'
 import { type Descriptor, digestOf, mediaTypes, parseReference } from '@berth/oci'
 import { startRegistry } from '@berth/registry'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readCertsDirs, type RegistryCall, type RegistryClient, type RegistryClientOptions } from '../src/index.ts'
-import { hasOpenssl, makeCertificates } from './certificates.ts'
+import { type Certificates, hasOpenssl, makeCertificates } from './certificates.ts'
 import { startCuttingProxy } from './cutting-proxy.ts'
 import { DebianRegistry, debianRegistryPath } from './debian-registry.ts'
 import { auth, newClient } from './harness.ts'
@@ -29,9 +30,13 @@ async function ownRegistry(): Promise<StartedRegistry> {
   }
 }
 
+/** Made once, as that takes a while. */
+let certificates: Certificates | undefined
+afterAll(() => certificates?.[Symbol.asyncDispose]())
+
 /** With a certificate of a private authority, for clients that have one, too. `certs.d` is as for Docker, or as for containerd. */
 async function encryptedRegistry(flavour: 'docker' | 'containerd'): Promise<StartedRegistry> {
-  const certificates = await makeCertificates()
+  certificates ??= await makeCertificates()
   const registry = await DebianRegistry.start({ tls: { certificate: certificates.path('server.pem'), key: certificates.path('server.key'), clientcas: [certificates.path('ca.pem')] } })
   const certsDir = await mkdtemp(join(tmpdir(), 'berth-certs-d-'))
   const directory = join(certsDir, registry.address)
@@ -49,7 +54,6 @@ async function encryptedRegistry(flavour: 'docker' | 'containerd'): Promise<Star
     options: { hosts: readCertsDirs([certsDir]) },
     async [Symbol.asyncDispose]() {
       await registry[Symbol.asyncDispose]()
-      await certificates[Symbol.asyncDispose]()
       await rm(certsDir, { recursive: true })
     },
   }
@@ -60,8 +64,7 @@ const registries: { name: string; isHere: boolean; isPrivate?: boolean; start: (
   { name: 'our registry', isHere: true, start: ownRegistry },
   { name: 'Debian package docker-registry', isHere: isDebianHere, start: () => DebianRegistry.start() },
   { name: 'Debian package docker-registry with passwords', isHere: isDebianHere, isPrivate: true, start: () => DebianRegistry.start({ isPrivate: true }) },
-  { name: "Debian package docker-registry with certificates on both sides, by Docker's files", isHere: isDebianHere && hasOpenssl, start: () => encryptedRegistry('docker') },
-  { name: 'Debian package docker-registry with certificates on both sides, by hosts.toml', isHere: isDebianHere && hasOpenssl, start: () => encryptedRegistry('containerd') },
+  { name: 'Debian package docker-registry with certificates on both sides', isHere: isDebianHere && hasOpenssl, start: () => encryptedRegistry('docker') },
 ]
 
 describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
@@ -112,7 +115,7 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
     it('pulls blobs whole and from an offset on', async () => {
       const layer = randomBytes(3_000_000)
       const blob = await put('app', layer)
-      expect(await read('app', blob)).toEqual(layer)
+      expect(digestOf(await read('app', blob))).toBe(blob.digest)
       expect(await read('app', blob, 2_999_000)).toEqual(layer.subarray(2_999_000))
       expect(await read('app', blob, layer.length)).toHaveLength(0)
     })
@@ -164,8 +167,8 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
 
     it('takes right credentials, and wrong ones only where none are needed', async () => {
       await expect(client.login({ ...auth, serveraddress: registry.address }, call)).resolves.toEqual({})
-      const wrong = client.login({ ...auth, password: 'hunter22', serveraddress: registry.address }, call)
-      await (isPrivate ? expect(wrong).rejects.toMatchObject({ kind: 'unauthenticated', message: expect.stringContaining('incorrect username or password') }) : expect(wrong).resolves.toEqual({}))
+      const wrong = await client.login({ ...auth, password: 'hunter22', serveraddress: registry.address }, call).then(() => 'taken', (error: BerthError) => error.kind)
+      expect(wrong).toBe(isPrivate ? 'unauthenticated' : 'taken')
     })
 
     it('resumes an upload and a download that break', async () => {
@@ -179,7 +182,7 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
         for (let start = 0; start < layer.length; start += 100_000) yield layer.subarray(start, start + 100_000)
       }, call)
       expect(proxy.state.cut).toBe(3)
-      expect(await read('app', blob)).toEqual(layer)
+      expect(digestOf(await read('app', blob))).toBe(blob.digest)
     })
 
     it('lists repositories', async () => {
@@ -215,8 +218,13 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
   })
 })
 
-describe.skipIf(!isDebianHere || !hasOpenssl)('Debian package docker-registry with certificates on both sides', () => {
+describe.skipIf(!isDebianHere || !hasOpenssl)('Debian package docker-registry that wants certificates', () => {
   const call = { signal: new AbortController().signal }
+
+  it('is reached by hosts.toml', async () => {
+    await using registry = await encryptedRegistry('containerd')
+    await expect(newClient(registry.options).catalog(registry.address, call)).resolves.toEqual([])
+  })
 
   it('lets in nobody without a certificate, and is not trusted without its authority', async () => {
     await using registry = await encryptedRegistry('docker')

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type HttpServer, serve } from './http-server.ts'
 
 /** What was asked of a token server. */
-export interface TokenRequest {
+interface TokenRequest {
   method: string
   scopes: string[]
   query: URLSearchParams
