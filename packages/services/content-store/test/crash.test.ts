@@ -18,7 +18,7 @@ const program = (name: string) => ['--conditions=@berth/source', join(import.met
 describe('killed at every step, a store', () => {
   const steps = ['content.verified', 'content.synced', 'content.placed', 'content.durable'].flatMap((step) => [1, 2, 3, 4, 5].map((count) => [step, count] as const))
   it.each([...steps, ['content.removed', 1] as const, ['content.removed', 2] as const])('%s (%i) has what was acknowledged, whole, and nothing else', async (step, count) => {
-    const { signal, stdout, stderr } = spawnSync(process.execPath, [...program('killed-writer.ts'), root, step, String(count)], { encoding: 'utf8' })
+    const { signal, stdout, stderr } = spawnSync(process.execPath, [...program('killed-writer-process.ts'), root, step, String(count)], { encoding: 'utf8' })
     expect([signal, stderr]).toEqual(['SIGKILL', ''])
     const kept = new Set<string>()
     const unsure = new Set<string>()
@@ -44,13 +44,13 @@ describe('killed at every step, a store', () => {
   })
 
   it('at none does all', () => {
-    const { status, stdout } = spawnSync(process.execPath, [...program('killed-writer.ts'), root], { encoding: 'utf8' })
+    const { status, stdout } = spawnSync(process.execPath, [...program('killed-writer-process.ts'), root], { encoding: 'utf8' })
     expect([status, stdout.split('\n').at(-2)]).toEqual([0, 'end '])
   })
 })
 
 it('goes on with an ingest whose process was killed while it wrote', async () => {
-  const writer = spawn(process.execPath, [...program('endless-writer.ts'), root], { stdio: 'inherit' })
+  const writer = spawn(process.execPath, [...program('endless-writer-process.ts'), root], { stdio: 'inherit' })
   const ended = new Promise((resolve) => writer.on('exit', resolve))
   const file = join(root, 'ingest/key-upload')
   while ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) < 4_000_000) await new Promise((resolve) => setImmediate(resolve))

@@ -29,7 +29,7 @@ it('says so when the disk has changed a document, and takes it once more', async
 
 it.skipIf(!isRoot)('a full disk is told of, loses nothing, and is over when there is room (needs root for a tmpfs)', () => {
   const script = `mount -t tmpfs -o size=16m tmpfs "$0" && exec "$1" --conditions=@berth/source "$2" "$0"`
-  const { stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, root, process.execPath, join(import.meta.dirname, 'full-disk.ts')], { encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, root, process.execPath, join(import.meta.dirname, 'full-disk-process.ts')], { encoding: 'utf8' })
   expect(stderr).toBe('')
   expect(JSON.parse(stdout)).toEqual({
     kind: 'resource-exhausted',
