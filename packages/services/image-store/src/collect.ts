@@ -35,6 +35,8 @@ export async function collect(store: Store, { keepBlobs }: { keepBlobs: boolean 
     const present = await store.content.list()
     // Nothing is awaited between the look at the records and the removals.
     const resumable = keepBlobs ? store.records.leases.resumable() : new Set<string>()
+    // Documents are asked for again anyway.
+    for (const { digest } of store.records.documents.list()) resumable.delete(digest)
     const needed = store.records.documents.needed()
     store.records.leases.forgetDead(candidates)
     store.records.documents.forgetAllBut(needed)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { type BerthError, kindOf } from '@berth/core'
 import { type TarMember, tarOf } from '@berth/layer-tar'
 import { type Descriptor, digestOf, mediaTypes } from '@berth/oci'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -202,42 +203,44 @@ describe('save and load', () => {
 })
 
 describe('an archive that', () => {
-  const expectRefused = async (archive: Uint8Array, message: RegExp | string, kind = 'invalid-argument') => {
-    await expect(load(archive)).rejects.toMatchObject({ kind, message: expect.stringMatching(message) })
+  /** Kind and message of the error by which an archive is refused, which leaves nothing. */
+  const refusal = async (archive: Uint8Array): Promise<string> => {
+    const error = await load(archive).then(() => new Error('it was taken'), (reason: BerthError) => reason) // prettier-ignore
     expect(await other.contents()).toEqual(empty)
     expect(other.store.count()).toBe(0)
     expect(await other.fsck()).toEqual([])
+    return `${kindOf(error)}: ${error.message}`
   }
   const good = () => dockerArchive([{ a: randomBytes(400_000).toString('hex') }, { b: '2' }]).archive
   const member = (name: string, rest: Partial<TarMember> = {}) => tarOf([{ name, content: 'x', ...rest }, { name: 'manifest.json', content: '[]' }])
 
   it('is empty, or no archive, or of no images is refused', async () => {
-    await expectRefused(Buffer.alloc(0), 'unrecognized image format')
-    await expectRefused(Buffer.from('no tar at all '.repeat(100)), 'could not be read')
-    await expectRefused(tarOf([{ name: 'etc/passwd', content: 'root' }]), 'unrecognized image format')
-    await expectRefused(tarOf([{ name: 'manifest.json', content: '[]' }]), 'holds no image', 'not-found')
+    expect(await refusal(Buffer.alloc(0))).toMatch(/^invalid-argument: .*unrecognized image format/)
+    expect(await refusal(Buffer.from('no tar at all '.repeat(100)))).toMatch(/^invalid-argument: .*could not be read/)
+    expect(await refusal(tarOf([{ name: 'etc/passwd', content: 'root' }]))).toMatch(/^invalid-argument: .*unrecognized image format/)
+    expect(await refusal(tarOf([{ name: 'manifest.json', content: '[]' }]))).toMatch(/^not-found: .*holds no image/)
   })
 
   it('is cut off at any place leaves nothing', async () => {
     const archive = good()
-    for (const length of [512, 700, 100_000, 401_000, archive.length - 2000]) await expectRefused(archive.subarray(0, length), /could not be read|unrecognized|has no file/)
-    await expectRefused(gzipSync(archive).subarray(0, 200_000), 'could not be read')
-    await expectRefused(zstdCompressSync(archive).subarray(0, 200_000), 'could not be read')
+    for (const length of [512, 700, 100_000, 401_000, archive.length - 2000]) expect(await refusal(archive.subarray(0, length))).toMatch(/^invalid-argument: .*(?:could not be read|unrecognized|has no file)/)
+    expect(await refusal(gzipSync(archive).subarray(0, 200_000))).toMatch(/^invalid-argument: .*could not be read/)
+    expect(await refusal(zstdCompressSync(archive).subarray(0, 200_000))).toMatch(/^invalid-argument: .*could not be read/)
   })
 
   it('needs a decompressor is refused by name: no program is looked for (GHSA-x86f-5xw2-fm2r, decompressor from the container’s PATH)', async () => {
-    await expectRefused(Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4]), 'compressed with xz, which is not supported')
-    await expectRefused(Buffer.from('BZh91AY&SY'), 'compressed with bzip2, which is not supported')
+    expect(await refusal(Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4]))).toMatch(/^invalid-argument: .*compressed with xz, which is not supported/)
+    expect(await refusal(Buffer.from('BZh91AY&SY'))).toMatch(/^invalid-argument: .*compressed with bzip2, which is not supported/)
   })
 
   it('names, or links to, what is outside of it is refused (CVE-2026-23745, link chains)', async () => {
-    await expectRefused(member('../../etc/passwd'), 'leads out of it')
-    await expectRefused(member('/etc/passwd'), 'leads out of it')
+    expect(await refusal(member('../../etc/passwd'))).toMatch(/^invalid-argument: .*leads out of it/)
+    expect(await refusal(member('/etc/passwd'))).toMatch(/^invalid-argument: .*leads out of it/)
     const manifest = (config: string) => ({ name: 'manifest.json', content: JSON.stringify([{ Config: config, RepoTags: null, Layers: [] }]) })
-    await expectRefused(tarOf([{ name: 'a.json', type: 'symlink', linkname: '../../../etc/passwd' }, manifest('a.json')]), 'leads out of it')
-    await expectRefused(tarOf([{ name: 'a.json', type: 'symlink', linkname: 'b.json' }, { name: 'b.json', type: 'symlink', linkname: 'a.json' }, manifest('a.json')]), 'leads nowhere')
-    await expectRefused(tarOf([manifest('../../../../etc/passwd')]), 'leads out of it')
-    await expectRefused(member('device', { type: 'character-device' }), 'no archive of images has')
+    expect(await refusal(tarOf([{ name: 'a.json', type: 'symlink', linkname: '../../../etc/passwd' }, manifest('a.json')]))).toMatch(/^invalid-argument: .*leads out of it/)
+    expect(await refusal(tarOf([{ name: 'a.json', type: 'symlink', linkname: 'b.json' }, { name: 'b.json', type: 'symlink', linkname: 'a.json' }, manifest('a.json')]))).toMatch(/^invalid-argument: .*leads nowhere/)
+    expect(await refusal(tarOf([manifest('../../../../etc/passwd')]))).toMatch(/^invalid-argument: .*leads out of it/)
+    expect(await refusal(member('device', { type: 'character-device' }))).toMatch(/^invalid-argument: .*no archive of images has/)
   })
 
   it('lies about a blob is refused, and so is one whose layers are not its config’s', async () => {
@@ -246,9 +249,9 @@ describe('an archive that', () => {
     const archive = await save([busybox])
     const position = archive.length - 100_000
     archive[position]! ^= 0xff
-    await expectRefused(archive, /verified|digest/, 'data-loss')
+    expect(await refusal(archive)).toMatch(/^data-loss: .*(?:verified|digest)/)
     const { archive: wrong } = dockerArchive([{ a: '1' }], ['x:1'], { rootfs: { type: 'layers', diff_ids: [digestOf('another')] } })
-    await expectRefused(wrong, /./, 'data-loss')
+    expect(await refusal(wrong)).toMatch(/^data-loss: /)
   })
 
   it('holds one good image and a bad one loads neither', async () => {
@@ -256,7 +259,7 @@ describe('an archive that', () => {
     const one = dockerArchive([{ a: '1' }], ['good:1'])
     const files = [one, bad].flatMap(({ archive, id }, index) => membersOf(archive, `${index}-`, id))
     const manifest = [one, bad].map(({ id }, index) => ({ Config: `${index}-${hex(id)}.json`, RepoTags: [index === 0 ? 'good:1' : 'bad:1'], Layers: [`${index}-layer0/layer.tar`] }))
-    await expectRefused(tarOf([...files, { name: 'manifest.json', content: JSON.stringify(manifest) }]), 'windows')
+    expect(await refusal(tarOf([...files, { name: 'manifest.json', content: JSON.stringify(manifest) }]))).toMatch(/^invalid-argument: .*windows/)
   })
 
   it('is given up by its client leaves nothing', async () => {
