@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { constants, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeEntry, type TarMember, tarOf } from '@berth/layer-tar'
+import { mknod } from '@berth/linux'
 import { archiveOf, openArchive, openLayout, resolveImage } from '../src/index.ts'
 import { Blobs, bytesOf, legacyArchive, sampleImage } from './fixtures.ts'
 
@@ -127,7 +127,7 @@ describe('an archive on disk', () => {
 
   it('is not found when it is not there, and refused when it is no file', async () => {
     await expect(openArchive(join(dir, 'x'))).rejects.toMatchObject({ kind: 'not-found' })
-    execFileSync('mkfifo', [join(dir, 'fifo')])
+    mknod(join(dir, 'fifo'), constants.S_IFIFO | 0o600)
     for (const path of [dir, join(dir, 'fifo')]) await expect(openArchive(path)).rejects.toMatchObject({ kind: 'invalid-argument', code: 'NOT_A_FILE' })
   })
 
