@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { tarOf } from '@berth/layer-tar'
 import { chainIds } from '@berth/oci'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { PushResult } from '../src/index.ts'
 import { hex, publish, StoreHarness } from './harness.ts'
 
 const busybox = 'registry.test/busybox'
@@ -121,9 +122,9 @@ describe('push', () => {
     const pushed = await Array.fromAsync(harness.store.push({ image: 'registry.test/made', tag: 'v1', signal }))
     expect(pushed[0]).toEqual({ status: 'The push refers to repository [registry.test/made]' })
     expect(pushed.map(({ status }) => status)).toEqual(expect.arrayContaining(['Preparing', 'Pushed']))
-    const { aux } = pushed.at(-1)!
+    const aux = pushed.at(-1)!.aux as PushResult
     expect(aux).toMatchObject({ Tag: 'v1', Digest: expect.stringMatching(/^sha256:/) })
-    expect(pushed.at(-2)!.status).toBe(`v1: digest: ${aux!.Digest} size: ${aux!.Size}`)
+    expect(pushed.at(-2)!.status).toBe(`v1: digest: ${aux.Digest} size: ${aux.Size}`)
     expect((await Array.fromAsync(harness.store.push({ image: 'registry.test/made', tag: 'v1', signal }))).map(({ status }) => status)).toContain('Layer already exists')
     await harness.store.tag(id, { repo: 'registry.test/sibling' })
     const mounted = await Array.fromAsync(harness.store.push({ image: 'registry.test/sibling', signal }))
@@ -131,7 +132,7 @@ describe('push', () => {
 
     await harness.store.remove(id, { force: true })
     expect(await harness.contents()).toEqual({ content: [], ingest: [], snapshots: [] })
-    expect((await harness.pull('registry.test/made', { tag: 'v1' })).at(-2)).toEqual({ status: `Digest: ${aux!.Digest}` })
+    expect((await harness.pull('registry.test/made', { tag: 'v1' })).at(-2)).toEqual({ status: `Digest: ${aux.Digest}` })
     const { config } = await harness.store.resolve('registry.test/made:v1')
     expect(config.config).toEqual({ Cmd: ['/hello'], Env: ['A=1', 'B=2 3'] })
   })
