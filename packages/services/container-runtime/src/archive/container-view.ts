@@ -34,7 +34,7 @@ export function makeRoot(mounts: readonly Mount[], directory: string): number {
 /**
  * A mount namespace with what a copy from or to a container may see, for no other use: nothing that is mounted in it or in the container later passes
  * between the two. No file of a proc file system is in it, because links of that one lead out of every root (`/proc/1/root` of a container with the host's
- * processes), and no device can be opened.
+ * processes); nor is one of sysfs, whose files are the machine's and not all to be read. No device can be opened.
  * @returns a descriptor, with which it goes
  */
 export function makeView({ base, rootOnly, volumes, readonlyRoot }: ViewOptions): number {
@@ -46,7 +46,7 @@ export function makeView({ base, rootOnly, volumes, readonlyRoot }: ViewOptions)
         makeMountPoint(destination, fstatSync(fd).isDirectory())
         moveMount(fd, destination)
       }
-      removeProc(made)
+      removeKernelFiles(made)
       restrictMount('/', { nodev: true, nosuid: true, noexec: true, recursive: true })
       if (readonlyRoot) restrictMount('/', { readonly: true })
     })
@@ -92,10 +92,13 @@ function makeMountPoint(path: string, isDirectory: boolean): void {
   }
 }
 
-function removeProc({ mounts }: NewMountNamespace): void {
+/** What a process of the container sees there is the kernel's to tell, not a file to be copied. */
+const kernelTypes = ['proc', 'sysfs']
+
+function removeKernelFiles({ mounts }: NewMountNamespace): void {
   for (const { type, mountPoint } of mounts().toReversed()) {
-    if (type !== 'proc') continue
-    if (mountPoint.includes('\uFFFD')) throw new BerthError('not-implemented', 'MOUNT_POINT_NAME', 'a proc file system is mounted on a name that is not UTF-8')
+    if (!kernelTypes.includes(type)) continue
+    if (mountPoint.includes('\uFFFD')) throw new BerthError('not-implemented', 'MOUNT_POINT_NAME', 'a file system of the kernel is mounted on a name that is not UTF-8')
     try {
       umount(mountPoint, { detach: true })
     } catch (error) {
