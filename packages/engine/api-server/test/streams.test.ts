@@ -291,6 +291,14 @@ describe('lines of JSON', () => {
     expect([status, json.message]).toEqual([400, 'not a tar archive'])
   })
 
+  it.each(['unauthenticated', 'permission-denied'] as const)('answers a pull that is %s with 404, as 401 makes docker ask for a password', async (kind) => {
+    await using server = await serve(({ images }) => {
+      images.pull = () => failing(new BerthError(kind, 'TEST', 'no basic auth credentials'))
+    })
+    const { status, json } = await server.ask('POST', '/images/create?fromImage=r.test/app&tag=1')
+    expect([status, json.message]).toEqual([404, "pull access denied for r.test/app, repository does not exist or may require 'docker login': no basic auth credentials"])
+  })
+
   it('never repeats credentials in an error', async () => {
     await using server = await serve()
     const auths: unknown[] = []

@@ -1,10 +1,23 @@
-import { BerthError } from '@berth/core'
-import type { ImageBackend } from '../backend.ts'
+import { BerthError, isKind, messageOf } from '@berth/core'
+import type { ImageBackend, ProgressMessage } from '../backend.ts'
 import { bodyBytes, type Call, json, type Route } from '../call.ts'
 import { registryAuth } from '../registry-auth.ts'
 import { progressLines } from '../streams.ts'
 
 const nameOf = ({ params }: Call): string => params['name'] ?? ''
+
+/**
+ * As dockerd, does not tell what may not be pulled from what there is not: 401 would make the command line of docker ask for a password, and wait for it
+ * also where nobody is.
+ */
+async function* deniedAsMissing(image: string, messages: AsyncIterable<ProgressMessage>): AsyncIterable<ProgressMessage> {
+  try {
+    yield* messages
+  } catch (error) {
+    if (!isKind(error, 'unauthenticated') && !isKind(error, 'permission-denied')) throw error
+    throw new BerthError('not-found', 'PULL_DENIED', `pull access denied for ${image}, repository does not exist or may require 'docker login': ${messageOf(error)}`, { cause: error })
+  }
+}
 
 export function imageRoutes(images: ImageBackend): Route[] {
   return [
@@ -23,7 +36,8 @@ export function imageRoutes(images: ImageBackend): Route[] {
         const { query, signal } = call
         const image = query.text('fromImage')
         if (image !== undefined) {
-          return progressLines(call, images.pull({ image, tag: query.text('tag'), platform: query.platform('platform'), auth: registryAuth(call), signal }))
+          const messages = images.pull({ image, tag: query.text('tag'), platform: query.platform('platform'), auth: registryAuth(call), signal })
+          return progressLines(call, deniedAsMissing(image, messages))
         }
         const source = query.text('fromSrc')
         if (source === undefined) throw new BerthError('invalid-argument', 'SOURCE_MISSING', 'either fromImage or fromSrc must be given')
