@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { BerthError } from '@berth/core'
 import { isDigest, parseDigest } from '@berth/oci'
 import type { DigestAlgorithm } from './content-store.ts'
@@ -18,8 +18,10 @@ export class ContentPaths {
     this.#root = root
   }
 
-  create(): void {
+  /** Makes what is missing. Answers with the directories in which a name may be new. */
+  create(): string[] {
     for (const path of [...this.contentDirectories(), this.ingestDirectory]) mkdirSync(path, { recursive: true, mode: 0o700 })
+    return [dirname(this.#root), this.#root, join(this.#root, 'content'), ...this.contentDirectories()]
   }
 
   contentDirectories(): string[] {

@@ -39,10 +39,9 @@ export async function openContentStore({
   logger = silent,
 }: OpenContentStoreOptions): Promise<ContentStore> {
   const paths = new ContentPaths(root)
-  paths.create()
   const directories = new DirectorySync()
-  // A process that was killed between a rename and its sync has told nobody; who finds the blob now will.
-  await Promise.all(paths.contentDirectories().map((directory) => directories.sync(directory)))
+  // Also those of old: a process that was killed between a rename and its sync has told nobody; who finds the blob now will.
+  await Promise.all(paths.create().map((directory) => directories.sync(directory)))
   for (const name of await readdir(paths.ingestDirectory)) {
     if (name.startsWith(temporaryPrefix)) await rm(join(paths.ingestDirectory, name), { force: true })
   }

@@ -279,18 +279,24 @@ async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<
 /** Passes pieces on, and does not wait for a source that does not hear the signal. */
 async function* abortable(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]()
-  const end = aborted(signal)
+  // One promise for all pieces would keep them all in memory.
+  let interrupt: ((reason: unknown) => void) | undefined
+  const onAbort = () => interrupt?.(signal.reason)
+  signal.addEventListener('abort', onAbort)
   let isOver = false
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), end])
-      if (next.done) {
-        isOver = true
-        return
-      }
+      signal.throwIfAborted()
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        interrupt = reject
+        iterator.next().then(resolve, reject)
+      })
+      isOver = next.done === true
+      if (next.done) return
       yield next.value
     }
   } finally {
+    signal.removeEventListener('abort', onAbort)
     if (!isOver) void iterator.return?.().catch(() => {})
   }
 }
