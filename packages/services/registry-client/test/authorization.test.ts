@@ -126,6 +126,15 @@ describe('tokens', () => {
   })
 })
 
+it('sends a password that was refused no second time', async () => {
+  await using server = await serve((_, response) => response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end())
+  const client = newClient()
+  for (const times of [2, 3]) {
+    await expect(client.manifest(at(server.address), withAuth)).rejects.toMatchObject({ kind: 'unauthenticated' })
+    expect(server.asked).toHaveLength(times)
+  }
+})
+
 describe('identity tokens', () => {
   it('buy tokens by OAuth2', async () => {
     await using server = await serveWithTokens((_, response) => sendManifest(response))

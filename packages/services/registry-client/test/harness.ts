@@ -1,4 +1,3 @@
-import { inspect } from 'node:util'
 import type { Logger } from '@berth/core'
 import { digestOf, mediaTypes, parseReference, type Reference } from '@berth/oci'
 import { afterEach } from 'vitest'
@@ -44,7 +43,7 @@ export function newClient(options: RegistryClientOptions = {}): RegistryClient {
 
 afterEach(async () => {
   for (const client of clients.splice(0)) await client[Symbol.asyncDispose]()
-  const all = inspect(heard.splice(0), { depth: 20, showHidden: true, maxArrayLength: null, maxStringLength: null, breakLength: Infinity })
+  const all = heard.splice(0).flatMap((each) => textsOf(each)).join('\n')
   const found = secrets.exec(all)
   if (found) throw new Error(`a secret was told: …${all.slice(Math.max(found.index - 300, 0), found.index + 20)}`)
 })
@@ -58,6 +57,15 @@ export async function read(client: RegistryClient, address: string, options: Par
 /** How many connections this process has open. */
 export function openSockets(): number {
   return process.getActiveResourcesInfo().filter((name) => /TCPSocketWrap|TLSWrap/.test(name)).length
+}
+
+/** All that can be read in a value: its texts and bytes, those of its hidden properties, and those of what it is caused by. */
+function textsOf(value: unknown, seen = new Set<unknown>()): string[] {
+  if (typeof value === 'string') return [value]
+  if (typeof value !== 'object' || value === null || seen.has(value)) return []
+  seen.add(value)
+  if (value instanceof Uint8Array) return [Buffer.from(value).toString('latin1')]
+  return Reflect.ownKeys(value).flatMap((key) => textsOf(Reflect.get(value, key) as unknown, seen))
 }
 
 function isGenerator(value: unknown): value is AsyncGenerator<Uint8Array, void, undefined> {

@@ -74,6 +74,20 @@ describe('the hosts of a registry', () => {
     expect(seen.map((headers) => [headers['x-key'], headers['authorization']])).toEqual([['hunter2', 'Bearer secret-token'], [undefined, undefined]])
   })
 
+  it('get the headers that are configured for them, where uploads elsewhere do not', async () => {
+    const seen: (string | string[] | undefined)[] = []
+    await using elsewhere = await serve((request, response) => {
+      seen.push(request.headers['x-key'])
+      request.resume().on('end', () => response.writeHead(201).end())
+    })
+    await using server = await serve((request, response) => {
+      seen.push(request.headers['x-key'])
+      response.writeHead(202, { Location: `http://${elsewhere.address}/upload` }).end()
+    })
+    await clientFor({ server: { url: `http://${server.address}`, headers: { 'x-key': 'hunter2' } } }).putBlob(reference, blob, async function* () { yield content }, call)
+    expect(seen).toEqual(['hunter2', undefined])
+  })
+
   it.each(['nothing', 'ftp://x', 'http://me:hunter2@x', 'http://x/?a=b'])('are no %s', async (url) => {
     await expect(clientFor({ server: { url } }).manifest(reference, call)).rejects.toMatchObject({ kind: 'invalid-argument' })
   })
