@@ -4,6 +4,7 @@ import { withRoot } from '@berth/linux'
 import type { Compression } from '@berth/oci'
 import { type ExtractOptions, LayerExtractor } from './extract-layer.ts'
 import { type Growth, tarIn } from './layer-source.ts'
+import { limits } from './limits.ts'
 import type { TarEntry } from './tar-header.ts'
 import { TarReader } from './tar-reader.ts'
 
@@ -14,7 +15,7 @@ export interface ApplyLayerOptions extends ExtractOptions {
   root: string
   /** What the uncompressed tar must be, `sha256:…`. */
   diffId?: string | undefined
-  /** Uncompressed bytes above this number are refused with `resource-exhausted`. */
+  /** Uncompressed bytes above this number are refused with `resource-exhausted`; 1 TiB unless told otherwise. */
   maxBytes?: number | undefined
 }
 
@@ -34,7 +35,7 @@ export interface ApplyLayerResult {
  */
 export async function applyLayer(
   file: { fd: number; growth: Growth },
-  { compression, root, diffId, maxBytes = Infinity, ...extract }: ApplyLayerOptions,
+  { compression, root, diffId, maxBytes = limits.layerBytes, ...extract }: ApplyLayerOptions,
   { signal, onProgress }: { signal?: AbortSignal; onProgress?: (bytes: number) => void } = {},
 ): Promise<ApplyLayerResult & { impliedDirectories: string[] }> {
   const extractor = new RootWatcher(extract)

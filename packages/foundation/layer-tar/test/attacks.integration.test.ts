@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -38,7 +39,7 @@ beforeEach(() => {
 afterEach(() => {
   const now = canary()
   rmSync(scratch, { recursive: true })
-  expect(now).toEqual(untouched)
+  assert.deepEqual(now, untouched)
 })
 
 /** All that can be seen of what lies outside of the root: a change of an attribute, of a name or of a link count changes ctime at least. */
@@ -59,14 +60,13 @@ const allWhiteouts = ['overlay', 'plain', 'none'] as const
 
 /** Unpacks, and lets no error be but the kinds that tell the caller what is wrong with the archive. */
 async function attack(members: TarMember[], options: Partial<ExtractOptions> = {}, step?: number): Promise<string> {
-  try {
-    await thread.call('extract', root, tarOf(members), { whiteouts: 'overlay', ...options }, step)
-    return 'unpacked'
-  } catch (error) {
-    expect(error).toBeInstanceOf(BerthError)
-    expect(['invalid-argument', 'data-loss', 'resource-exhausted'], String(error)).toContain((error as BerthError).kind)
-    return (error as BerthError).kind
-  }
+  const outcome = await thread.call('extract', root, tarOf(members), { whiteouts: 'overlay', ...options }, step).then(() => 'unpacked', refusal)
+  expect(['unpacked', 'invalid-argument', 'data-loss', 'resource-exhausted']).toContain(outcome)
+  return outcome
+}
+
+function refusal(error: unknown): string {
+  return error instanceof BerthError && error.kind !== 'internal' ? error.kind : `failed: ${String(error)}`
 }
 
 /** Makes the root anew. */
@@ -107,6 +107,7 @@ describe('links that lead out', () => {
   it('a symbolic link in the place of a parent is followed inside only (zip slip, CVE-2019-14271)', async () => {
     for (const target of [outside, '../outside', '../../../../../../../..', '/proc/self/root', '/proc/self/cwd', '.']) {
       await attack([symlink('p', target), file(`p${outside}/secret`), file('p/outside/secret'), file('p/secret'), { name: 'p/dir/', mode: 0o777 }])
+      expect(canary()).toEqual(untouched)
       afresh()
     }
   })
@@ -122,6 +123,7 @@ describe('links that lead out', () => {
         await attack([hardlink('mine', `${name}/secret`)], { whiteouts })
         await attack([{ name: `${name}/.wh.secret` }, { name: `${name}/.wh..wh..opq` }, { name: `${name}/dir/.wh..wh..opq` }], { whiteouts })
         await attack([file('secret')], { whiteouts, into: `/${name}` })
+        expect(canary()).toEqual(untouched)
       }
     }
   })
@@ -218,8 +220,9 @@ describe('what is no file', () => {
       for (const whiteouts of allWhiteouts) {
         for (let round = 0; round < 5; round++) {
           const members = Array.from({ length: 40 }, (_, index) => [{ name: 'dir/', mode: 0o777 }, file(`dir/${index}`), file('dir/secret'), { name: 'dir/dir/', mode: 0o777 }, { name: 'dir/.wh.secret' }])
-          // Whatever the swapping broke.
-          await thread.call('extract', root, tarOf(members.flat()), { whiteouts }).catch((error: unknown) => expect(error).toBeInstanceOf(BerthError))
+          // The swapping may break it anywhere.
+          await thread.call('extract', root, tarOf(members.flat()), { whiteouts }).catch((error: unknown) => assert(error instanceof BerthError))
+          expect(canary()).toEqual(untouched)
         }
       }
     } finally {

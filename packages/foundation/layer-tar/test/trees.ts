@@ -54,13 +54,13 @@ export function trees(options: TreeOptions = {}): fc.Arbitrary<Record<string, Tr
   const seconds = modest ? fc.bigInt(0n, 2n ** 33n - 1n) : fc.bigInt(-(2n ** 31n), 2n ** 33n)
   const mtime = modest ? seconds.map((time) => time * 1_000_000_000n) : fc.tuple(seconds, fc.bigInt(0n, 999_999_999n)).map(([whole, part]) => whole * 1_000_000_000n + part)
   const id = fc.constantFrom(0, 0, 1, 1000, 65534, ...(modest ? [2097151] : [2097152, 4294967294]))
-  const attribute = fc.tuple(
+  const attribute: fc.Arbitrary<[string, Buffer]> = fc.tuple(
     fc.constantFrom('user.note', 'user.a=b', 'user.100%25', 'user.ünï'), fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
   )
   // Owner, user 1000, group, mask, others: for the file, or for what is made in the directory.
-  const acl = fc.tuple(fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default'), fc.integer({ min: 0, max: 7 }).map((bits) =>
+  const acl: fc.Arbitrary<[string, Buffer]> = fc.tuple(fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default'), fc.integer({ min: 0, max: 7 }).map((bits) =>
     Buffer.from(`02000000 01000700ffffffff 02000${bits}00e8030000 04000500ffffffff 10000700ffffffff 20000500ffffffff`.replaceAll(' ', ''), 'hex')))
-  const attributes: fc.Arbitrary<[string, Buffer][]> = xattrs ? fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(acls ? fc.oneof(attribute, acl) : attribute, { maxLength: 2 })) : fc.constant([])
+  const attributes: fc.Arbitrary<[string, Buffer][]> = xattrs ? fc.oneof({ weight: 2, arbitrary: fc.constant<[string, Buffer][]>([]) }, fc.array(acls ? fc.oneof(attribute, acl) : attribute, { maxLength: 2 })) : fc.constant([])
   const data = fc.uint8Array({ maxLength: 1500 }).map((bytes) => Buffer.from(bytes))
   const pieces: fc.Arbitrary<[number, Buffer][]> = holes
     ? fc.array(fc.tuple(fc.integer({ min: 0, max: 40 }).map((block) => block * 4096), data.filter((each) => each.length > 0)), { maxLength: 5 })
