@@ -23,6 +23,9 @@ export interface OverlaySnapshotterOptions {
   limits?: { maxBytes?: number; maxEntries?: number }
 }
 
+/** Starting a thread takes about as long as unpacking a small layer, so that one is kept for the next image. */
+const idleTimeout = 30_000
+
 /** overlayfs stacks no more directories than this (OVL_MAX_STACK in the kernel). */
 const maxDepth = 500
 
@@ -57,7 +60,7 @@ export class OverlaySnapshotter implements Snapshotter {
     this.#records = new SnapshotRecords({ path: join(this.#root, 'snapshots.db'), bootId })
     this.#records.prune()
     this.#writtenOut = new WrittenOut({ root: this.#root, records: this.#records, logger, delay: writeOutAfter })
-    this.#workers = new LayerWorkers({ threads: concurrency })
+    this.#workers = new LayerWorkers({ threads: concurrency, idleTimeout })
     const known = new Set(this.#records.list().map(({ id }) => id))
     const found = readdirSync(this.#root).filter((entry) => /^\d+$/.test(entry)).map(Number)
     this.#nextId = Math.max(0, ...known, ...found) + 1
