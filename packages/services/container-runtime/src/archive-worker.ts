@@ -131,6 +131,13 @@ class Writing {
   }
 }
 
+/** A thread that failed, and its successor, know nothing of what it had begun: its archives must not look as if they ended there. */
+function begun<T>(copies: Map<number, T>, copy: number): T {
+  const found = copies.get(copy)
+  if (!found) throw new BerthError('internal', 'COPY_LOST', 'the copy was lost with its thread')
+  return found
+}
+
 function byteString(path: string): string {
   return Buffer.from(path).toString('latin1')
 }
@@ -157,16 +164,16 @@ serveCalls<ArchiveJobs>({
   accounts: (view) => withMountNamespace(view, () => accountsBelow('/')),
   read,
   next(copy) {
-    const reading = readings.get(copy)
-    return reading && (withMountNamespace(reading.view, () => reading.tree.next()).value ?? undefined)
+    const { view, tree } = begun(readings, copy)
+    return withMountNamespace(view, () => tree.next()).value ?? undefined
   },
   write(copy, view, path, options) {
     const into = withMountNamespace(view, () => openDirectory(absolutePath(path)))
     const { owner, noOverwriteDirNonDir } = options
     writings.set(copy, new Writing(view, new LayerExtractor({ whiteouts: 'none', into, owner, noOverwriteDirNonDir })))
   },
-  put: async (copy, chunk) => writings.get(copy)?.put(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)),
-  finish: async (copy) => writings.get(copy)?.finish(),
+  put: async (copy, chunk) => begun(writings, copy).put(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)),
+  finish: async (copy) => begun(writings, copy).finish(),
   end(copy) {
     readings.get(copy)?.tree.return()
     readings.delete(copy)

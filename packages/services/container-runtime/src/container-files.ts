@@ -16,8 +16,14 @@ interface StoppedRoot {
 
 /** How many threads copy; each works for any number of clients, a batch at a time, so that a slow client takes none away. */
 const threadCount = 2
-/** Milliseconds. */
+/** Milliseconds after its last copy until a thread ends. */
 const linger = 5000
+
+interface Thread {
+  calls: WorkerCalls<ArchiveJobs>
+  views: number
+  ending: NodeJS.Timeout | undefined
+}
 
 /**
  * Opens containers' files for copies. They are seen in private mount namespaces by threads, whatever the container does meanwhile; nothing is mounted on the
@@ -25,9 +31,10 @@ const linger = 5000
  */
 export class ContainerFiles implements AsyncDisposable {
   readonly #ctx: Omit<Context, 'files'>
-  readonly #threads = Array.from({ length: threadCount }, () => ({
-    calls: new WorkerCalls<ArchiveJobs>(workerFile(import.meta.url, 'archive-worker'), { linger, trackUnmanagedFds: false }), // descriptors are the caller's
+  readonly #threads = Array.from({ length: threadCount }, (): Thread => ({
+    calls: new WorkerCalls(workerFile(import.meta.url, 'archive-worker'), { trackUnmanagedFds: false }), // descriptors are the caller's
     views: 0,
+    ending: undefined,
   }))
   readonly #roots = new Map<string, StoppedRoot>()
   readonly #views = new Map<string, Set<FilesView>>()
@@ -69,6 +76,7 @@ export class ContainerFiles implements AsyncDisposable {
     const views = [...this.#views.values()].flatMap((open) => [...open])
     for (const view of views) view.abort(new BerthError('cancelled', 'RUNTIME_CLOSED', 'the engine lets go of its containers'))
     await Promise.all(views.map(({ closed }) => closed))
+    for (const { ending } of this.#threads) clearTimeout(ending)
     await Promise.all(this.#threads.map(({ calls }) => calls.end()))
   }
 
@@ -79,10 +87,15 @@ export class ContainerFiles implements AsyncDisposable {
       throw new BerthError('conflict', 'CONTAINER_REMOVED', `container ${id} is being removed`)
     }
     const thread = this.#threads.toSorted((a, b) => a.views - b.views)[0]!
-    const opened = run ? await this.#ofProcess(container, run, thread.calls, rootOnly) : await this.#ofStopped(container, thread.calls, rootOnly)
+    takeThread(thread)
+    let opened: { fd: number; leave(): Promise<void> } | undefined
+    try {
+      opened = run ? await this.#ofProcess(container, run, thread.calls, rootOnly) : await this.#ofStopped(container, thread.calls, rootOnly)
+    } finally {
+      if (!opened) giveThread(thread)
+    }
     if (!opened) return undefined
     const { fd, leave } = opened
-    thread.views++
     const views = this.#views.get(id) ?? new Set()
     this.#views.set(id, views)
     const view = new FilesView({
@@ -90,7 +103,7 @@ export class ContainerFiles implements AsyncDisposable {
       fd,
       signal,
       onClose: async () => {
-        thread.views--
+        giveThread(thread)
         closeSync(fd)
         await leave().finally(() => {
           views.delete(view)
@@ -154,4 +167,15 @@ export class ContainerFiles implements AsyncDisposable {
     closeSync(root.fd)
     if (root.volumes) await this.#ctx.deps.volumes.detach(id)
   }
+}
+
+function takeThread(thread: Thread): void {
+  thread.views++
+  clearTimeout(thread.ending)
+}
+
+/** One that copies for nobody ends after some time; while a client is slow it has nothing to do, and stays. */
+function giveThread(thread: Thread): void {
+  if (--thread.views > 0) return
+  thread.ending = setTimeout(() => void thread.calls.end(), linger).unref()
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { type TarMember, tarOf } from '@berth/layer-tar'
+import { type TarEntry, type TarMember, tarOf, TarReader } from '@berth/layer-tar'
 import type { ContainerOperations } from '../src/index.ts'
 
 const never = new AbortController().signal
@@ -24,8 +24,25 @@ export function list(tar: Buffer): string[] {
     .map((line) => line.replace(/\s+/g, ' ').replace(/ \d{4}-\d\d-\d\d \d\d:\d\d /, ' '))
 }
 
+/** The names in an archive, with what links lead to. */
 export function namesIn(tar: Buffer): string[] {
-  return list(tar).map((line) => line.split(' ').slice(3).join(' '))
+  return membersOf(tar).map(({ entry: { name, type, linkname } }) => {
+    const link = { hardlink: ' link to ', symlink: ' -> ' }[type as string]
+    return link ? `${name}${link}${linkname}` : name
+  })
+}
+
+function membersOf(tar: Buffer): { entry: TarEntry; content: string }[] {
+  const members: { entry: TarEntry; content: string }[] = []
+  const reader = new TarReader({
+    entry: (entry) => members.push({ entry, content: '' }),
+    data: (bytes) => (members.at(-1)!.content += bytes.toString('latin1')),
+    hole: () => {},
+    end: () => {},
+  })
+  reader.push(tar)
+  reader.finish()
+  return members
 }
 
 /** Copies from and to containers, in short. */
@@ -35,6 +52,6 @@ export function copies(containers: () => ContainerOperations) {
     get,
     put: (id: string, path: string, members: TarMember[], options = plain) => containers().writeArchive(id, path, stream(tarOf(members)), options),
     /** The content of one file, as a copy brings it. */
-    read: async (id: string, path: string) => execFileSync('tar', ['xO'], { input: await get(id, path), encoding: 'utf8' }),
+    read: async (id: string, path: string) => membersOf(await get(id, path))[0]?.content,
   }
 }

@@ -19,7 +19,7 @@ const containers = () => world.engine.runtime.containers
 
 const { get, put, read } = copies(containers)
 
-describe.each(['stopped', 'running'] as const)('a %s container', (state) => {
+describe.each(['stopped', 'running'] as const)('a %s container', { timeout: 120_000 }, (state) => {
   const make = async (options: Parameters<RealFiles['container']>[0] = {}) => {
     const id = await world.container(options)
     if (state === 'running') await containers().start(id)
