@@ -147,7 +147,7 @@ describe('images and containers as archives', () => {
   it('an export leaves nothing behind when its reader goes', async () => {
     const id = await daemon.ok('create', 'busybox')
     await host.sh(`docker -H unix://${daemon.socket} export ${id} | head -c 100000 > /dev/null`)
-    await daemon.ok('rm', id)
+    expect(await daemon.ok('rm', id)).toBe(id)
   })
 
   it('a check of the store that nobody uses finds it whole, and finds what is lost', async () => {

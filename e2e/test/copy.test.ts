@@ -63,7 +63,8 @@ describe('cp', () => {
       for (const name of ['tmp/plain', 'tmp/renamed', 'tmp/tree/sub/file', 'tmp/new/sub/file', 'data/sub/file', 'data/from-image']) expect(listing).toMatch(new RegExp(` ${name}$`, 'm'))
       expect(listing).toMatch(/^lrwx.* tmp\/tree\/link -> sub\/file$/m)
       expect(listing).toMatch(/^-rw-r----- 0\/0 +5 .* tmp\/new\/sub\/file$/m)
-      if (state === 'running') expect(await daemon.ok('exec', id, 'cat', '/tmp/tree/link')).toBe('deep')
+      await cp('-L', `${id}:/tmp/tree/link`, join(source, 'back'))
+      expect(readFileSync(join(source, 'back'), 'utf8')).toBe('deep\n')
       await daemon.ok('rm', '-f', id)
     })
 
@@ -138,12 +139,12 @@ describe('cp', () => {
       const id = await daemon.ok('create', 'busybox')
       const source = fresh('stream')
       writeFileSync(join(source, 'file'), 'streamed\n')
-      for (const [flags, name] of [['', 'plain'], ['-z', 'gzipped']] as const) {
-        const archive = execFileSync('tar', ['-C', source, '-cf', '-', ...(flags ? [flags] : []), 'file'])
+      for (const flags of [[], ['-z']]) {
+        const archive = execFileSync('tar', ['-C', source, '-cf', '-', ...flags, 'file'])
         await daemon.by(client, ['cp', '-', `${id}:/tmp`], { input: archive })
         const process = client === 'docker' ? daemon.spawnDocker(['cp', `${id}:/tmp/file`, '-']) : undefined
         const out = process ? (await process.done, process.stdoutBytes) : Buffer.from((await daemon.berth(['cp', `${id}:/tmp/file`, '-'])).stdout)
-        expect(execFileSync('tar', ['-xOf', '-'], { input: out, encoding: 'utf8' }), name).toBe('streamed\n')
+        expect(execFileSync('tar', ['-xOf', '-'], { input: out, encoding: 'utf8' })).toBe('streamed\n')
       }
       await daemon.ok('rm', id)
     })

@@ -13,7 +13,7 @@ const hubServer = 'https://index.docker.io/v1/'
 const tokenUser = '<token>'
 
 /** The domain that an image comes from; `docker.io` where its name has none. */
-export function domainOf(reference: string): string {
+function domainOf(reference: string): string {
   const slash = reference.indexOf('/')
   const first = reference.slice(0, Math.max(slash, 0))
   if (!/[.:]/.test(first) && first !== 'localhost' && first === first.toLowerCase()) return 'docker.io'
