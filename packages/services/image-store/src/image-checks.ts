@@ -35,6 +35,6 @@ export function wantedLayers(manifest: ImageManifest, config: ImageConfig): Want
   }))
 }
 
-export function malformed(message: string): BerthError {
+function malformed(message: string): BerthError {
   return new BerthError('invalid-argument', 'INVALID_IMAGE', message)
 }

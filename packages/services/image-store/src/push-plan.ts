@@ -14,13 +14,13 @@ import type { ImageRecord } from './records/image-records.ts'
 import { platformNotFound, platformOf, selectImage } from './resolve.ts'
 import type { Store } from './store.ts'
 
-export interface PushDocument {
+interface PushDocument {
   digest: string
   mediaType: string
   bytes: Uint8Array
 }
 
-export interface PushManifest extends PushDocument {
+interface PushManifest extends PushDocument {
   manifest: ImageManifest
 }
 
@@ -30,7 +30,7 @@ export interface PushLayer {
   diffId: string
 }
 
-export interface PushImage extends PushManifest {
+interface PushImage extends PushManifest {
   image: ImageRecord
   layers: PushLayer[]
 }
