@@ -11,7 +11,7 @@ import { picture, plant, type TreeNode, type TreeOptions, trees } from './trees.
 const thread = new WorkerCalls<ConfinedJobs>(new URL('./confined-worker.ts', import.meta.url))
 afterAll(() => thread.end())
 
-const numRuns = 15
+const numRuns = 10
 
 /** Runs `check` with a random tree on disk, a directory that is empty, and a path for an archive. */
 async function onTrees(options: TreeOptions, check: (source: string, target: string, archive: string) => Promise<void>, holds: (tree: Record<string, TreeNode>) => boolean = () => true) {
