@@ -1,4 +1,5 @@
 import { createWriteStream, renameSync, rmSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { isErrno } from '@berth/core'
@@ -21,8 +22,10 @@ async function writeFile(file: string, archive: AsyncIterable<Uint8Array>): Prom
   // A device or a pipe cannot be replaced: it takes what comes.
   if (target && !target.isFile()) return pipeline(archive, createWriteStream(file))
   const partial = resolve(dirname(file), `.berth-${process.pid}-${Date.now()}.partial`)
+  // Open before anything can fail, so that what is removed then is there already.
+  const opened = await open(partial, 'wx', 0o600)
   try {
-    await pipeline(archive, createWriteStream(partial, { mode: 0o600, flags: 'wx' }))
+    await pipeline(archive, opened.createWriteStream())
     renameSync(partial, file)
   } catch (error) {
     rmSync(partial, { force: true })
