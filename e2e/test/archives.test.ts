@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, TestHost } from '../src/index.ts'
@@ -72,6 +72,7 @@ describe('images and containers as archives', () => {
     await skopeo('copy', '--src-daemon-host', `unix://${daemon.socket}`, 'docker-daemon:app:2', `dir:${path('dir')}`)
     await skopeo('copy', '--src-daemon-host', `unix://${daemon.socket}`, '--dest-daemon-host', `unix://${other.socket}`, 'docker-daemon:app:2', 'docker-daemon:moved:3')
     expect(await idOf(other, 'moved:3')).toBe(await idOf(daemon, 'app:2'))
+    rmSync(path('dir'), { recursive: true })
     await forget(other)
   })
 
@@ -80,6 +81,7 @@ describe('images and containers as archives', () => {
     execFileSync('skopeo', ['--insecure-policy', 'copy', `oci-archive:${path('for-umoci.tar')}:2`, `oci:${path('layout')}:app`])
     execFileSync('umoci', ['unpack', '--image', `${path('layout')}:app`, path('bundle')])
     expect(readFileSync(path('bundle/rootfs/more'), 'utf8')).toBe('more\n')
+    for (const name of ['layout', 'bundle']) rmSync(path(name), { recursive: true })
   })
 
   it.each(clients)('%s loads nothing of an archive that is broken, and says so', async (client) => {
@@ -151,7 +153,6 @@ describe('images and containers as archives', () => {
   })
 
   it('a check of the store that nobody uses finds it whole, and finds what is lost', async () => {
-    mkdirSync(path('fsck'))
     const third = await host.startDaemon({ name: 'third', flags: ['--bip', '172.30.0.1/16'] })
     const fsck = (...flags: string[]): ReturnType<Daemon['berth']> => third.berth(['image', 'fsck', '--data-root', third.dataRoot, ...flags])
     expect(await fsck()).toMatchObject({ code: 1, stderr: expect.stringMatching(/lock|in use/) })
