@@ -1,7 +1,7 @@
 import { isKind } from '@berth/core'
 import { type Call, sendContent } from './answers.ts'
 import { parseByteRange } from './byte-range.ts'
-import type { Parts } from './registry.ts'
+import type { Parts } from './registry-parts.ts'
 import { RegistryProblem } from './registry-problem.ts'
 import type { Route } from './route.ts'
 

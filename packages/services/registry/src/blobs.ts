@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { ContentStore } from '@berth/content-store'
+import { referencedBlobs } from './manifest-content.ts'
 import { RegistryProblem } from './registry-problem.ts'
 import type { RegistryRecords } from './registry-records.ts'
-import { referencedBlobs } from './manifests.ts'
 
 export interface Collected {
   /** Blobs taken from repositories. */

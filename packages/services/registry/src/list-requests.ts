@@ -1,6 +1,6 @@
 import { mediaTypes } from '@berth/oci'
 import { type Call, sendJson } from './answers.ts'
-import type { Parts } from './registry.ts'
+import type { Parts } from './registry-parts.ts'
 import { RegistryProblem } from './registry-problem.ts'
 import type { Page } from './registry-records.ts'
 import type { Route } from './route.ts'

@@ -1,6 +1,6 @@
 import { type Call, sendContent } from './answers.ts'
 import { putManifest } from './manifests.ts'
-import type { Parts } from './registry.ts'
+import type { Parts } from './registry-parts.ts'
 import { RegistryProblem } from './registry-problem.ts'
 import { bodyOf, readAll } from './request-body.ts'
 import type { Route } from './route.ts'

@@ -1,8 +1,8 @@
-import { BerthError } from '@berth/core'
-import { type DigestAlgorithm, digestOf, type ImageIndex, type ImageManifest, isForeignLayerType, parseDigest, parseManifestOrIndex } from '@berth/oci'
+import { type DigestAlgorithm, digestOf, parseDigest } from '@berth/oci'
 import type { Blobs } from './blobs.ts'
+import { blobsOf, parsed } from './manifest-content.ts'
 import { RegistryProblem } from './registry-problem.ts'
-import type { NewManifest, RegistryRecords, StoredManifest } from './registry-records.ts'
+import type { NewManifest, RegistryRecords } from './registry-records.ts'
 
 export interface PushedManifest {
   repository: string
@@ -41,24 +41,4 @@ export function putManifest(records: RegistryRecords, blobs: Blobs, { repository
   records.putManifest(stored)
   blobs.mark(repository, referenced)
   return stored
-}
-
-/** The blobs that a stored manifest names. */
-export function referencedBlobs({ bytes, mediaType }: StoredManifest): string[] {
-  return blobsOf(parsed(bytes, mediaType))
-}
-
-function parsed(bytes: Uint8Array, mediaType: string): ImageManifest | ImageIndex {
-  try {
-    const result = parseManifestOrIndex(bytes, mediaType)
-    return result.kind === 'index' ? result.index : result.manifest
-  } catch (error) {
-    if (error instanceof BerthError) throw new RegistryProblem(400, 'MANIFEST_INVALID', error.message)
-    throw error
-  }
-}
-
-function blobsOf(content: ImageManifest | ImageIndex): string[] {
-  if ('manifests' in content) return []
-  return [content.config, ...content.layers].filter(({ mediaType }) => !isForeignLayerType(mediaType)).map(({ digest }) => digest)
 }

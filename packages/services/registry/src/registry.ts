@@ -12,7 +12,8 @@ import { HtpasswdFile } from './htpasswd.ts'
 import { listReferrers, listRepositories, listTags } from './list-requests.ts'
 import { acceptManifest, deleteManifest, sendManifest } from './manifest-requests.ts'
 import { RegistryProblem } from './registry-problem.ts'
-import { openRegistryRecords, type RegistryRecords } from './registry-records.ts'
+import type { Parts } from './registry-parts.ts'
+import { openRegistryRecords } from './registry-records.ts'
 import { discardBody } from './request-body.ts'
 import { parseRoute, type Route } from './route.ts'
 import { appendUpload, beginUpload, cancelUpload, finishUpload, sendUploadStatus } from './upload-requests.ts'
@@ -72,15 +73,6 @@ export async function openRegistry({ root, content, uploadLifetime = 24 * 60 * 6
     ...(options.access ? [options.access] : []),
   ]
   return new FileRegistry(parts, { controls, faults: options.faults, logger: options.logger ?? silent, resources: opening.move() })
-}
-
-/** What answers are made of. */
-export interface Parts {
-  records: RegistryRecords
-  content: ContentStore
-  blobs: Blobs
-  uploads: Uploads
-  maxManifestSize: number
 }
 
 interface Surroundings {

@@ -1,5 +1,5 @@
 import { type Call, sendCreated, sendProgress } from './answers.ts'
-import type { Parts } from './registry.ts'
+import type { Parts } from './registry-parts.ts'
 import { RegistryProblem } from './registry-problem.ts'
 import { bodyOf } from './request-body.ts'
 import { checkName, digestOf, type Route } from './route.ts'
