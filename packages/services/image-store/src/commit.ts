@@ -1,15 +1,16 @@
 import { formatNano, nowNano } from '@berth/core'
-import { familiarReference, type ImageConfig, type ImageRunConfig, hostPlatform } from '@berth/oci'
+import { chainIds, familiarReference, type ImageConfig, type ImageRunConfig, hostPlatform } from '@berth/oci'
 import { abandonLease, leaseLayers } from './collect.ts'
 import { applyChanges } from './config-changes.ts'
 import { makeImage } from './make-image.ts'
-import { findImage, readConfig, storedName } from './resolve.ts'
+import type { LayerRecord } from './records/layer-records.ts'
+import { findImage, noSuchImage, readConfig, storedName } from './resolve.ts'
 import { emitImage, type Store } from './store.ts'
 import { emptyDiffId, storeLayer } from './store-layer.ts'
 import { targetReference } from './tag.ts'
 
 export interface CommitOptions {
-  /** ID of the image that the container stands on; none for one that stands on nothing. */
+  /** ID of the image that the container stands on, which may be gone meanwhile; none for one that stands on nothing. */
   parent?: string | undefined
   /** The container's changes, as an uncompressed layer tar. */
   layer: AsyncIterable<Uint8Array>
@@ -38,12 +39,8 @@ export async function commitImage(store: Store, options: CommitOptions): Promise
   const runConfig = applyChanges(options.config, options.changes)
   const lease = store.records.leases.open('commit')
   try {
-    const base = parent === undefined ? undefined : findImage(store, parent).image
-    const baseLayers = base ? store.records.layers.of(base.id) : []
-    // What the image will stand on stays, also if the parent is removed meanwhile.
-    store.records.leases.add(lease, 'blob', baseLayers.map(({ blob }) => blob)) // prettier-ignore
-    await leaseLayers(store, lease, baseLayers.map(({ chainId }) => chainId)) // prettier-ignore
-    const baseConfig = base && (await readConfig(store, base.id))
+    const base = parent === undefined ? undefined : await leaseBase(store, parent, lease)
+    const baseConfig = base?.config
     const stored = await storeLayer(store, layer, lease, signal)
     const added = stored.diffId === emptyDiffId ? undefined : stored
     const created = formatNano(nowNano())
@@ -66,11 +63,31 @@ export async function commitImage(store: Store, options: CommitOptions): Promise
       ],
     }
     const name = reference && storedName(reference)
-    const id = await makeImage(store, { config, base: baseLayers, added, parent: base?.id, name, step: 'commit', signal }, lease)
+    const id = await makeImage(store, { config, base: base?.layers ?? [], added, parent: base?.id, name, step: 'commit', signal }, lease)
     if (reference) emitImage(store, 'tag', id, familiarReference(reference), runConfig.Labels)
     return { id }
   } catch (error) {
     await abandonLease(store, lease, { keepBlobs: false })
     throw error
   }
+}
+
+interface BaseImage {
+  id: string
+  config: ImageConfig
+  layers: LayerRecord[]
+}
+
+/** What the new image will stand on, which stays also if the parent is removed meanwhile. One that was removed before is known as long as containers stand on it. */
+async function leaseBase(store: Store, parent: string, lease: string): Promise<BaseImage> {
+  const { images, layers, leases } = store.records
+  const id = images.gone().includes(parent) ? parent : findImage(store, parent).image.id
+  leases.add(lease, 'blob', [id])
+  const config = await readConfig(store, id)
+  const chains = chainIds(config.rootfs.diff_ids)
+  await leaseLayers(store, lease, chains)
+  const found = chains.flatMap((chain) => layers.get(chain) ?? [])
+  if (found.length < chains.length) throw noSuchImage(id)
+  leases.add(lease, 'blob', found.map(({ blob }) => blob)) // prettier-ignore
+  return { id, config, layers: found }
 }

@@ -88,7 +88,7 @@ function forgetWithParents(store: Store, image: ImageRecord, { noPrune = false }
 export function forgetImage(store: Store, image: ImageRecord): ImageDeleteResponseItem[] {
   const names = store.records.names.of(image.id).filter((name) => store.records.names.imagesOf(store.records.names.targetOf(name)!).length === 1)
   const untagged = names.map((name) => untagImage(store, image, name))
-  store.records.images.remove(image.id)
+  store.records.images.remove(image.id, { keepConfig: store.usage(image.id).length > 0 })
   emitImage(store, 'delete', image.id, image.id, image.labels)
   return [...untagged, { Deleted: image.id }]
 }

@@ -129,6 +129,6 @@ export function platformNotFound(ref: string, images: readonly ImageRecord[], wa
   return new BerthError('not-found', 'PLATFORM_MISMATCH', `image with reference ${ref} was found but ${what}`)
 }
 
-function noSuchImage(shown: string): BerthError {
+export function noSuchImage(shown: string): BerthError {
   return new BerthError('not-found', 'IMAGE_NOT_FOUND', `No such image: ${shown}`)
 }

@@ -69,6 +69,27 @@ describe('commit', () => {
     expect(await harness.fsck()).toEqual([])
   })
 
+  it('of a container whose image was removed by force stands on what that was', async () => {
+    await harness.snapshotter.prepare(container, { parent: chainId(base.config.rootfs.diff_ids)! })
+    harness.users.set(base.id, [{ id: container, running: false }])
+    await harness.store.remove(busybox, { force: true })
+    expect(harness.store.count()).toBe(0)
+    await harness.restart()
+    const { id } = await commit({ c: '333' }, { repo: 'made' })
+    const { config, chainId: top } = await harness.store.resolve('made')
+    expect(harness.snapshotter.read(top!)).toEqual({ a: '1', b: '22', c: '333' })
+    expect(config.history?.slice(0, 2)).toEqual(base.config.history)
+    expect(await harness.store.inspect(id)).toMatchObject({ Parent: '', Size: 6 })
+    expect(await harness.fsck()).toEqual([])
+
+    // With the container and what was made of it goes all that was kept for it.
+    await harness.store.remove('made', { force: false })
+    expect(await harness.fsck()).toEqual([])
+    await harness.snapshotter.remove(container)
+    await harness.store.collect()
+    expect(await harness.contents()).toEqual(empty)
+  })
+
   it('without an image below makes one of one layer', async () => {
     const { id } = await commit({ only: 'x' }, { parent: undefined })
     expect(harness.snapshotter.read((await harness.store.resolve(id)).chainId!)).toEqual({ only: 'x' })

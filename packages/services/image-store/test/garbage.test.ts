@@ -102,7 +102,7 @@ function toFirstVersion(path: string, name: string): void {
   const [images, layers, imageLayers] = [rows('images'), rows('layers'), rows('image_layers')]
   const names = db.prepare('SELECT name, image_id FROM names JOIN target_images USING (target)').all() as Record<string, string>[]
   db.exec('PRAGMA foreign_keys = OFF; DROP VIEW leased')
-  for (const table of ['images', 'layers', 'image_layers', 'names', 'leases', 'lease_items', 'target_images', 'content_refs', 'documents']) db.exec(`DROP TABLE ${table}`)
+  for (const table of ['images', 'layers', 'image_layers', 'names', 'leases', 'lease_items', 'target_images', 'content_refs', 'documents', 'gone_images']) db.exec(`DROP TABLE ${table}`)
   db.exec(`${migrations[0]}; PRAGMA user_version = 1`)
   const insert = (table: string, row: Record<string, string | number | null>) => {
     const keys = Object.keys(row).filter((key) => key !== 'parent')
@@ -128,6 +128,19 @@ describe('after a loss of power', () => {
     for (const chain of chains.toReversed()) await harness.snapshotter.remove(chain)
     await harness.open()
     expect(harness.snapshotter.read(chains.at(-1)!)).toEqual({ a: '1', b: '2' })
+    expect(await harness.fsck()).toEqual([])
+  })
+
+  it('so are those under a container whose image was removed by force', async () => {
+    const [top] = chainIds(image.config.rootfs.diff_ids).slice(-1)
+    await harness.snapshotter.prepare('container', { parent: top })
+    harness.users.set(image.id, [{ id: 'container', running: false }])
+    await harness.store.remove(busybox, { force: true })
+    await harness.store[Symbol.asyncDispose]()
+    harness.world.losePower()
+    expect((await harness.check()).map(({ kind }) => kind)).toEqual(['snapshot-missing', 'snapshot-missing'])
+    await harness.open()
+    expect(harness.snapshotter.read(top!)).toEqual({ a: '1', b: '2' })
     expect(await harness.fsck()).toEqual([])
   })
 

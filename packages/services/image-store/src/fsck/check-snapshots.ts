@@ -1,12 +1,15 @@
 import type { Snapshotter } from '@berth/snapshotter'
+import { layersOf } from '../restore.ts'
 import { type CheckedBlob, type FsckContext, type FsckProblem, problemOf } from './problem.ts'
 
-/** Finds layers of images that are not unpacked. With their blobs they can be unpacked again. */
+/** Finds layers of images, and of those that are gone under containers, that are not unpacked. With their blobs they can be unpacked again. */
 export async function checkSnapshots(context: FsckContext, snapshotter: Snapshotter, blobs: ReadonlyMap<string, CheckedBlob>): Promise<FsckProblem[]> {
   const present = new Set((await snapshotter.list()).map(({ name }) => name))
   const missing = new Map<string, { blob: string; images: string[] }>()
-  for (const { id } of context.records.images.list()) {
-    for (const { chainId, blob } of context.records.layers.of(id)) {
+  const { images } = context.records
+  const gone = images.gone().filter((id) => blobs.get(id)?.isWhole)
+  for (const id of [...images.list().map((image) => image.id), ...gone]) {
+    for (const { chainId, blob } of await layersOf(context, id)) {
       if (!present.has(chainId)) missing.set(chainId, { blob, images: [...(missing.get(chainId)?.images ?? []), id] })
     }
   }

@@ -13,6 +13,7 @@ export function blobsOfImages(records: StoreRecords): Map<string, Set<string>> {
     need(manifest, id)
     for (const { blob } of records.layers.of(id)) need(blob, id)
   }
+  for (const id of records.images.gone()) need(id, id)
   for (const { target } of records.names.list()) {
     const images = records.names.imagesOf(target)
     for (const { imageId, manifest } of images) need(manifest, imageId)

@@ -47,13 +47,13 @@ export class DocumentRecords {
     return this.#sql.column('SELECT DISTINCT manifest FROM images WHERE manifest NOT IN (SELECT digest FROM documents)')
   }
 
-  /** Marks: every blob that a name, an image, a layer or a living lease needs, and what documents among these keep. */
+  /** Marks: every blob that a name, an image (or the containers on one that is gone), a layer or a living lease needs, and what documents among these keep. */
   needed(): Set<string> {
     return new Set(
       this.#sql.column(
         `WITH RECURSIVE live (digest) AS (
            SELECT target FROM names UNION SELECT manifest FROM target_images UNION SELECT manifest FROM images UNION SELECT id FROM images
-           UNION SELECT blob FROM layers UNION SELECT item FROM leased WHERE kind = 'blob'
+           UNION SELECT id FROM gone_images UNION SELECT blob FROM layers UNION SELECT item FROM leased WHERE kind = 'blob'
            UNION SELECT child FROM content_refs JOIN live ON parent = digest)
          SELECT digest FROM live`,
       ),

@@ -50,6 +50,7 @@ export class ImageRecords {
   /** Records an image over layers that are recorded, lowest first. One that is here already stays as it is. */
   add(image: ImageRecord, chainIds: readonly string[]): void {
     this.#sql.transact(() => {
+      this.#sql.run('DELETE FROM gone_images WHERE id = ?', image.id)
       this.#sql.run(
         `INSERT INTO images (id, manifest, parent, os, architecture, variant, created_ms, labels, last_tag_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO NOTHING`,
@@ -73,9 +74,16 @@ export class ImageRecords {
     this.#sql.run('UPDATE images SET last_tag_ms = ? WHERE id = ?', nowMs, id)
   }
 
-  /** Forgets an image, and the names that no other image has; its layers stay until they are collected. */
-  remove(id: string): void {
+  /** IDs of images that are gone, and whose configs stay for what is made of the containers on them. */
+  gone(): string[] {
+    return this.#sql.column('SELECT id FROM gone_images')
+  }
+
+  /** Forgets an image, and the names that no other image has; its layers stay until they are collected, and with `keepConfig` its config as long as they do. */
+  remove(id: string, { keepConfig = false }: { keepConfig?: boolean } = {}): void {
     this.#sql.transact(() => {
+      this.#sql.run('DELETE FROM gone_images WHERE id = ?', id)
+      if (keepConfig) this.#sql.run('INSERT INTO gone_images SELECT image_id, chain_id FROM image_layers WHERE image_id = ? ORDER BY position DESC LIMIT 1', id)
       this.#sql.run('DELETE FROM images WHERE id = ?', id)
       this.#sql.run('DELETE FROM names WHERE target NOT IN (SELECT target FROM target_images)')
     })

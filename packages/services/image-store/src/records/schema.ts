@@ -62,4 +62,9 @@ export const migrations = [
     PRIMARY KEY (parent, child)
   ) STRICT, WITHOUT ROWID;
   `,
+  // Images that are gone while containers stand on them: the config stays as long as the topmost layer.
+  `
+  CREATE TABLE gone_images (id TEXT PRIMARY KEY, chain_id TEXT NOT NULL REFERENCES layers ON DELETE CASCADE) STRICT;
+  CREATE INDEX gone_images_chain ON gone_images (chain_id);
+  `,
 ]
