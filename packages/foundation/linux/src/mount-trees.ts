@@ -5,6 +5,7 @@ import { mountFlags } from './mounts.ts'
 const sysOpenTree = libcFunction('long syscall(long number, int directory, const void *path, unsigned int flags)')
 const sysMoveMount = libcFunction('long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags)')
 const sysMountSetattr = libcFunction('long syscall(long number, int directory, const void *path, unsigned int flags, const void *attributes, size_t size)')
+const sysFstatfs = libcFunction('int fstatfs(int fd, _Out_ void *stats)')
 const sysPivotRoot = libcFunction('long syscall(long number, const void *newRoot, const void *oldRoot)')
 
 // The first three are the same on all architectures.
@@ -31,9 +32,19 @@ export function cloneMount(path: string, { recursive = false } = {}): number {
   return sysOpenTree(OPEN_TREE, AT_FDCWD, cString(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0))
 }
 
-/** Mounts a {@link cloneMount copy}; links in `target` are followed as the calling thread sees them. @see move_mount(2) */
-export function moveMount(fd: number, target: string): void {
-  sysMoveMount(MOVE_MOUNT, fd, cString(''), AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS)
+/**
+ * Mounts a {@link cloneMount copy}; links in `target` are followed as the calling thread sees them. A relative one begins at the open directory `from`.
+ * @see move_mount(2)
+ */
+export function moveMount(fd: number, target: string, from = AT_FDCWD): void {
+  sysMoveMount(MOVE_MOUNT, fd, cString(''), from, cString(target), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS)
+}
+
+/** What kind of file system an open file, or a {@link cloneMount copy} of a mount, is of: the magic number. @see statfs(2), `f_type` */
+export function fileSystemMagic(fd: number): number {
+  const stats = Buffer.alloc(256)
+  sysFstatfs(fd, stats)
+  return Number(stats.readBigInt64LE())
 }
 
 /**

@@ -216,6 +216,28 @@ describe('links that are swapped while they are copied through, CVE-2018-15664',
     expect(readFileSync(join(outside, 'sub/file'), 'utf8')).toBe('SECRET')
   })
 
+  test('proc that is covered by another mount is no way out', async () => {
+    const id = await world.container({ proc: 'host', script: 'mount -t tmpfs none /proc; echo over > /proc/file; echo ready; exec sleep 1000' })
+    await containers().start(id)
+    await expect.poll(() => get(id, '/proc').then(namesIn), { timeout: 60_000 }).toEqual(['proc/', 'proc/file'])
+    await expect(containers().statPath(id, `/proc/${process.pid}/root/etc`)).rejects.toMatchObject({ kind: 'not-found' })
+  })
+
+  test('proc that changes its place is no way out', async () => {
+    const id = await world.container({
+      proc: 'host',
+      script: `unshare -m sh -c 'umount -l /proc; while true; do mv /proc /moved; mv /moved /proc; done' 2>/dev/null & exec sleep 1000`.replaceAll("'", '"'),
+    })
+    await containers().start(id)
+    const places = new Set<string>()
+    for (let round = 0; round < 20 || places.size < 2; round++) {
+      for (const place of ['/proc', '/moved']) {
+        await expect(containers().statPath(id, `${place}/${process.pid}/root/etc`)).rejects.toMatchObject({ kind: 'not-found' })
+        await containers().statPath(id, place).then(() => places.add(place), () => {})
+      }
+    }
+  })
+
   test('a container brings nothing that is loaded while its files are read, CVE-2019-14271', async () => {
     const id = await world.container()
     // What a thread would load, if it loaded anything by a path while it is in there.

@@ -22,7 +22,7 @@ export interface RealFiles extends AsyncDisposable {
 }
 
 /** The applets of busybox that tests use. */
-const applets = ['sh', 'cat', 'echo', 'ln', 'mkdir', 'mkfifo', 'mv', 'rm', 'sleep', 'touch', 'mount', 'umount', 'chroot']
+const applets = ['sh', 'cat', 'echo', 'ln', 'mkdir', 'mkfifo', 'mv', 'rm', 'sleep', 'touch', 'mount', 'umount', 'chroot', 'unshare']
 
 /** A container runtime whose containers have real files: overlays on a busybox, and, when they run, a process in a mount namespace. Networks, images and what processes do are fakes. */
 export async function realFiles(): Promise<RealFiles> {
@@ -100,9 +100,9 @@ async function processOf(
     ...(proc === 'own' ? [`mount -t proc proc ${root}/proc`] : proc === 'host' ? [`mount --rbind /proc ${root}/proc`] : []),
     `cd ${root} && pivot_root . tmp && exec /bin/chroot . /bin/sh -c 'umount -l /tmp; echo ready; ${script}'`,
   ]
-  const child = spawn('/usr/bin/unshare', ['--mount', '--propagation', 'private', ...(proc === 'own' ? ['--pid', '--fork', '--kill-child'] : []), 'sh', '-ec', commands.join('\n')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  // All of it ends with its first process, and that with this one.
+  const unshare = ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child']
+  const child = spawn('/usr/bin/env', [...unshare, 'sh', '-ec', commands.join('\n')], { stdio: ['ignore', 'pipe', 'inherit'] })
   await Promise.race([once(child.stdout!, 'data'), once(child, 'exit').then(() => Promise.reject(new Error('the process ended early')))])
   return child
 }

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { BerthError, isErrno } from '@berth/core'
-import { cloneMount, makeMountNamespace, mount, moveMount, type NewMountNamespace, parseMountOptions, restrictMount, umount } from '@berth/linux'
+import { isErrno } from '@berth/core'
+import { cloneMount, fileSystemMagic, makeMountNamespace, mount, moveMount, type NewMountNamespace, parseMountOptions, restrictMount } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import type { VolumeMount } from '../dependencies.ts'
 
@@ -41,12 +41,11 @@ export function makeView({ base, rootOnly, volumes, readonlyRoot }: ViewOptions)
   const sources = volumes.filter(({ type }) => type === 'bind').map(detached)
   try {
     return makeMountNamespace(base, (made) => {
-      if (rootOnly) leaveMounts(made)
+      takeMounts(made, rootOnly)
       for (const { fd, destination } of sources) {
         makeMountPoint(destination, fstatSync(fd).isDirectory())
         moveMount(fd, destination)
       }
-      removeKernelFiles(made)
       restrictMount('/', { nodev: true, nosuid: true, noexec: true, recursive: true })
       if (readonlyRoot) restrictMount('/', { readonly: true })
     })
@@ -71,13 +70,36 @@ function detached({ source, destination, options }: VolumeMount): { fd: number; 
   return { fd, destination }
 }
 
-function leaveMounts({ enter }: NewMountNamespace): void {
+/** What a process of the container sees there is the kernel's to tell, not a file to be copied. @see statfs(2), `PROC_SUPER_MAGIC`, `SYSFS_MAGIC` */
+const kernelFileSystems = [0x9fa0, 0x62656572]
+
+/**
+ * Leaves only the root file system in the namespace, and unless `rootOnly` what is mounted there, one mount after the other. The container may move and cover
+ * directories meanwhile: a name decides where a mount lies in the view, but whether it may be there is asked of the mount itself.
+ */
+function takeMounts({ mounts, enter }: NewMountNamespace, rootOnly: boolean): void {
   const root = cloneMount('/')
   try {
     moveMount(root, '/')
+    if (!rootOnly) for (const mountPoint of new Set(mounts().map((info) => info.mountPoint))) takeMount(root, mountPoint)
     enter(root)
   } finally {
     closeSync(root)
+  }
+}
+
+/** The topmost mount at a mount point. It is left out where its name leads nowhere now, or lies in what was left out. */
+function takeMount(root: number, mountPoint: string): void {
+  if (mountPoint === '/') return
+  try {
+    const fd = cloneMount(mountPoint)
+    try {
+      if (!kernelFileSystems.includes(fileSystemMagic(fd))) moveMount(fd, `.${mountPoint}`, root)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error
   }
 }
 
@@ -89,21 +111,5 @@ function makeMountPoint(path: string, isDirectory: boolean): void {
     if (!isErrno(error, 'ENOENT')) throw error
     mkdirSync(isDirectory ? path : dirname(path), { recursive: true, mode: 0o755 })
     if (!isDirectory) closeSync(openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o644))
-  }
-}
-
-/** What a process of the container sees there is the kernel's to tell, not a file to be copied. */
-const kernelTypes = ['proc', 'sysfs']
-
-function removeKernelFiles({ mounts }: NewMountNamespace): void {
-  for (const { type, mountPoint } of mounts().toReversed()) {
-    if (!kernelTypes.includes(type)) continue
-    if (mountPoint.includes('\uFFFD')) throw new BerthError('not-implemented', 'MOUNT_POINT_NAME', 'a file system of the kernel is mounted on a name that is not UTF-8')
-    try {
-      umount(mountPoint, { detach: true })
-    } catch (error) {
-      // It went with the one it lay in, or another mount hides it from everybody.
-      if (!isErrno(error, 'EINVAL', 'ENOENT', 'ENOTDIR')) throw error
-    }
   }
 }
