@@ -1,5 +1,6 @@
+import { closeSync, constants, openSync } from 'node:fs'
 import { BerthError, serveCalls } from '@berth/core'
-import { withRoot } from '@berth/linux'
+import { cloneMount, closeMount, restrictMount, withRoot } from '@berth/linux'
 import { applyLayer, type ApplyLayerOptions, type ApplyLayerResult } from './apply-layer.ts'
 import { changesOf, type TreeChange } from './changes-of.ts'
 import { removeTree, type TreeUsage, usageOf } from './directory-tree.ts'
@@ -72,7 +73,11 @@ const jobs = {
   /** Settles when it is closed or read to its end; the thread is not ended while it waits for its reader. */
   pack(id: number, root: string, options: PackOptions): Promise<void> {
     const tree = packTree(options)
-    return open(id, () => withRoot(root, () => tree.next()).value ?? undefined, () => void withRoot(root, () => tree.return()))
+    const inert = openInert(root)
+    return open(id, () => withRoot(inert, () => tree.next()).value ?? undefined, () => {
+      withRoot(inert, () => tree.return())
+      closeSync(inert)
+    })
   },
   /** As `pack`. */
   changes(id: number, root: string, lowers: string[]): Promise<void> {
@@ -105,6 +110,21 @@ const jobs = {
 }
 
 export type LayerJobs = typeof jobs
+
+/**
+ * A directory in which no device can be opened, by its descriptor. A container may write in it while it is read: between the look at a file and its opening a device may
+ * have taken its place, and opening one can be an act (a watchdog, a tape).
+ */
+function openInert(directory: string): number {
+  const mount = cloneMount(directory)
+  try {
+    restrictMount(mount, { nodev: true, readonly: true })
+    // Node closes what it has opened if the thread is ended. The mount lasts as long.
+    return withRoot(mount, () => openSync('/', constants.O_RDONLY | constants.O_DIRECTORY))
+  } finally {
+    closeMount(mount)
+  }
+}
 
 function open(id: number, next: Reading['next'], release: () => void): Promise<void> {
   return new Promise((resolve) => {

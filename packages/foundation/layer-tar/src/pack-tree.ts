@@ -153,9 +153,8 @@ function describe({ path: where, name }: Place, links: Map<string, string>, whit
 
 function* content(path: string, size: number, batch: Batch): Generator<Buffer, void, undefined> {
   let left = size
-  const fd = unlessGone(() => openSync(bytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+  const fd = openFile(path)
   try {
-    // Whoever writes in the tree meanwhile may have put a device there, which is not to be read.
     const isFile = fd !== undefined && fstatSync(fd).isFile()
     for (let count = 1; isFile && left > 0 && count > 0; left -= count) {
       count = batch.read(fd, left)
@@ -169,6 +168,18 @@ function* content(path: string, size: number, batch: Batch): Generator<Buffer, v
     yield* batch.whole()
   }
   batch.add(contentPadding(size))
+}
+
+/** Whoever writes in the tree meanwhile may have put something else there: undefined if it cannot be opened, as a socket or, where the caller sees to that, a device. */
+function openFile(path: string): number | undefined {
+  try {
+    return openSync(bytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO')) return undefined
+    // The mount forbids devices, or an access list of a file system elsewhere forbids the file.
+    if (isErrno(error, 'EACCES') && !lstatSync(bytes(path)).isFile()) return undefined
+    throw error
+  }
 }
 
 /** What lies in a directory, in the order of the names' bytes. */

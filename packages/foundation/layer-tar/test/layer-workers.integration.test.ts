@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deflateRawSync, gzipSync } from 'node:zlib'
@@ -41,6 +41,16 @@ const growing = (whole: Buffer) => {
 }
 
 describe('LayerWorkers with one thread', () => {
+  it('packs through a mount of its own that is read-only and opens no device: nothing of a running container is touched', async () => {
+    const path = join(root('packed'), 'file')
+    writeFileSync(path, 'content')
+    utimesSync(path, 1, 2) // a reading would set the first, as it is before the second
+    const packed: Uint8Array[] = []
+    for await (const batch of workers.pack(root('packed'), { whiteouts: 'none' })) packed.push(batch)
+    expect(Buffer.concat(packed).includes('content')).toBe(true)
+    expect(statSync(path).atimeMs).toBe(1000)
+  })
+
   it('does other work while a layer waits for its bytes, and while a reader of a tar or of changes takes its time', async () => {
     const { path, growth, finish } = growing(tarOf([{ name: 'big', content: randomBytes(1_000_000) }]))
     const waiting = workers.apply({ path, growth, root: root('slow'), whiteouts: 'overlay' })

@@ -5,6 +5,7 @@ import { mountFlags } from './mounts.ts'
 const sysOpenTree = libcFunction('long syscall(long number, int directory, const void *path, unsigned int flags)')
 const sysMoveMount = libcFunction('long syscall(long number, int from, const void *fromPath, int to, const void *toPath, unsigned int flags)')
 const sysMountSetattr = libcFunction('long syscall(long number, int directory, const void *path, unsigned int flags, const void *attributes, size_t size)')
+const sysClose = libcFunction('int close(int fd)')
 const sysFstatfs = libcFunction('int fstatfs(int fd, _Out_ void *stats)')
 const sysPivotRoot = libcFunction('long syscall(long number, const void *newRoot, const void *oldRoot)')
 
@@ -38,6 +39,11 @@ export function cloneMount(path: string, { recursive = false } = {}): number {
  */
 export function moveMount(fd: number, target: string, from = AT_FDCWD): void {
   sysMoveMount(MOVE_MOUNT, fd, cString(''), from, cString(target), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS)
+}
+
+/** Lets go of a {@link cloneMount copy}. So does `closeSync`, which warns of descriptors that Node did not open in worker threads that track theirs. */
+export function closeMount(fd: number): void {
+  sysClose(fd)
 }
 
 /** What kind of file system an open file, or a {@link cloneMount copy} of a mount, is of: the magic number. @see statfs(2), `f_type` */

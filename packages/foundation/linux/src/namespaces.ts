@@ -50,19 +50,24 @@ export function changeRoot(): void {
 }
 
 /**
- * Runs synchronous work with `dir` as the root directory of the calling worker thread, so that no path and no link that the work meets leads out
- * of it: the kernel enforces it. The thread's own root is back when it returns.
+ * Runs synchronous work with a directory, by its path or open, as the root directory of the calling worker thread, so that no path and no link that the work
+ * meets leads out of it: the kernel enforces it. The thread's own root is back when it returns.
  * @see chroot(2), which warns of descriptors that stay open: the work must not be handed any of directories outside.
  */
-export function withRoot<T>(dir: string, work: () => T): T {
+export function withRoot<T>(directory: string | number, work: () => T): T {
   ownFsState()
   const saved = openSync('/', 'r')
   try {
-    sysChroot(cString(dir))
     try {
-      const inside = openSync('/', 'r')
-      sysFchdir(inside)
-      closeSync(inside)
+      if (typeof directory === 'number') {
+        sysFchdir(directory)
+        sysChroot(cString('.'))
+      } else {
+        sysChroot(cString(directory))
+        const inside = openSync('/', 'r')
+        sysFchdir(inside)
+        closeSync(inside)
+      }
       return work()
     } finally {
       sysFchdir(saved)

@@ -54,9 +54,10 @@ export class ContainerFiles implements AsyncDisposable {
     for (;;) {
       signal.throwIfAborted()
       closed.throwIfAborted()
-      const view = await locks.run(container.id, () => this.#tryOpen(container, rootOnly, signal))
+      const { run, view } = await locks.run(container.id, async () => ({ run: container.run, view: await this.#tryOpen(container, rootOnly, signal) }))
       if (view) return view
-      await container.run?.ended
+      await run?.ended
+      if (run && container.run === run) throw new BerthError('unavailable', 'CONTAINER_LOST', `what became of the process of container ${container.id} is not known`)
     }
   }
 
