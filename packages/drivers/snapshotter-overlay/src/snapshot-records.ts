@@ -1,5 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
-import { openRecords, transact } from '@berth/core'
+import { openRecords, RecordsLog, transact } from '@berth/core'
 import type { SnapshotInfo } from '@berth/snapshotter'
 
 /** A snapshot and the number that names its directory. */
@@ -48,15 +47,14 @@ const select = 'SELECT s.id, s.name, s.kind, p.name AS parent, s.created, s.byte
 /** Which snapshots there are, and which of them are on disk. A record outlives the process; it is on disk after {@link flush}. */
 export class SnapshotRecords implements Disposable {
   readonly #db: ReturnType<typeof openRecords>
-  readonly #path: string
+  readonly #log: RecordsLog
   readonly #bootId: string
   readonly #statements
-  #log: Promise<FileHandle> | undefined
 
   constructor({ path, bootId }: SnapshotRecordsOptions) {
     const db = openRecords({ path, migrations })
     this.#db = db
-    this.#path = path
+    this.#log = new RecordsLog(path)
     this.#bootId = bootId
     this.#statements = {
       all: db.prepare(`${select} ORDER BY s.id`),
@@ -131,12 +129,11 @@ export class SnapshotRecords implements Disposable {
 
   /** Settles when what was recorded is on disk. */
   async flush(): Promise<void> {
-    this.#log ??= open(`${this.#path}-wal`, 'r')
-    await (await this.#log).sync()
+    await this.#log.sync()
   }
 
   [Symbol.dispose](): void {
-    void this.#log?.then((log) => log.close())
+    this.#log[Symbol.dispose]()
     this.#db.close()
   }
 

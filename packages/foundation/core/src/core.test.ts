@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
-import { BerthError, formatNano, isErrno, isKind, KeyedMutex, kindOf, messageOf, newId, nowNano, openRecords, shortId, SingleFlight, transact } from './index.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { BerthError, formatNano, isErrno, isKind, KeyedMutex, kindOf, messageOf, newId, nowNano, openRecords, RecordsLog, shortId, SingleFlight, transact } from './index.ts'
 
 describe('errors', () => {
   it('have a kind, whatever was thrown', () => {
@@ -88,6 +89,30 @@ describe('records', () => {
       expect(db.prepare('SELECT * FROM things').all()).toMatchObject([{ name: 'one', size: null }])
       db.close()
     } finally {
+      rmSync(root, { recursive: true })
+    }
+  })
+
+  it('are synced beside the event loop, in one turn for all that come while the disk is busy', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'core-'))
+    const path = join(root, 'records.db')
+    const db = openRecords({ path, migrations: ['CREATE TABLE things (name TEXT) STRICT'] })
+    const log = new RecordsLog(path)
+    const handle = await open(path)
+    const sync = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'sync')
+    try {
+      await Promise.all([log.sync(), log.sync(), log.sync()])
+      expect(sync).toHaveBeenCalledTimes(2)
+      await log.sync()
+      expect(sync).toHaveBeenCalledTimes(3)
+      sync.mockRejectedValueOnce(new Error('EIO'))
+      await expect(log.sync()).rejects.toThrow('EIO')
+      await log.sync()
+    } finally {
+      sync.mockRestore()
+      await handle.close()
+      log[Symbol.dispose]()
+      db.close()
       rmSync(root, { recursive: true })
     }
   })

@@ -32,17 +32,17 @@ export async function collect(store: Store, { keepBlobs }: { keepBlobs: boolean 
     candidates = staying
   }
   await store.sweepLock.run('', async () => {
-    const present = await store.content.list()
-    // Nothing is awaited between the look at the records and the removals.
+    const unneeded = await unneededBlobs(store)
+    // Nothing is awaited between this look at the records and the removals.
     const resumable = keepBlobs ? store.records.leases.resumable() : new Set<string>()
     // Documents are asked for again anyway.
     for (const { digest } of store.records.documents.list()) resumable.delete(digest)
     const needed = store.records.documents.needed()
     store.records.leases.forgetDead(candidates)
     store.records.documents.forgetAllBut(needed)
-    const removals = present
-      .filter(({ digest }) => !needed.has(digest))
-      .map(({ digest }) => {
+    const removals = unneeded
+      .filter((digest) => !needed.has(digest))
+      .map((digest) => {
         const removal = store.content.remove(digest, { keep: resumable.has(digest) })
         store.failPoint('gc.blob')
         return removal
@@ -51,6 +51,14 @@ export async function collect(store: Store, { keepBlobs }: { keepBlobs: boolean 
   })
   await expireIngests(store.content, { olderThan: ingestLifetimeMs })
   return collected
+}
+
+/** Blobs that nothing needs any more, also after a loss of power: the records that said otherwise are changed on disk. */
+async function unneededBlobs({ content, records }: Store): Promise<string[]> {
+  const present = await content.list()
+  const needed = records.documents.needed()
+  await records.sync()
+  return present.flatMap(({ digest }) => (needed.has(digest) ? [] : digest))
 }
 
 async function removeLayer(store: Store, chain: string, collected: Collected): Promise<boolean> {

@@ -127,7 +127,7 @@ function storeOver(store: Store, held: AsyncDisposableStack): ImageStore {
     load: ({ signal, ...options }) => streamed(signal, (progress, ending) => loadImages(store, options, progress, ending)),
     save: async (refs, options) => saveImages(store, refs, { ...options, closing: closing.signal }),
     commit: ({ signal, ...options }) => tracked(commitImage(store, { ...options, signal: ending(signal) })),
-    tag: async (ref, target) => tagImage(store, ref, target),
+    tag: (ref, target) => tagImage(store, ref, target),
     remove: (ref, options) => removeImage(store, ref, options),
     prune: (filters) => pruneImages(store, filters),
     collect: () => collect(store, { keepBlobs: false }),

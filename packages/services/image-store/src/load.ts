@@ -44,6 +44,7 @@ export async function loadImages(store: Store, { source, platforms = [], quiet }
     store.records.transact(() => {
       for (const { target, names, images } of roots) recordImages(store, images, { target, names }, lease)
     })
+    await store.records.sync()
     store.failPoint('load.recorded')
     for (const { name, from } of taken) {
       progress.send({ stream: `The image ${familiarReference(parseReference(name))} already exists, renaming the old one with ID ${from} to empty string\n` })

@@ -39,6 +39,7 @@ export async function makeImage(store: Store, { config, base, added, parent, nam
   signal.throwIfAborted()
   const lastTagMs = name === undefined ? undefined : Date.now()
   recordImages(store, [{ id, manifest, parent, config, layers, lastTagMs }], { target: manifest, names: name === undefined ? [] : [name] }, lease)
+  await store.records.sync()
   store.failPoint(`${step}.recorded`)
   // A blob that turned out not to be needed, since its layer was here already.
   await collect(store, { keepBlobs: false })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { readContent } from '@berth/content-store'
-import { BerthError } from '@berth/core'
+import { BerthError, RecordsLog } from '@berth/core'
 import type { ImageSource } from '@berth/oci-image'
 import { recordsOver } from './records/open-image-records.ts'
 import { migrations } from './records/schema.ts'
@@ -20,7 +20,7 @@ export async function openImages(root: string): Promise<ImageSource> {
   const path = join(root, 'images.db')
   if (!existsSync(path)) throw new BerthError('not-found', 'NO_IMAGE_STORE', `there is no image store in ${root}`)
   const db = openForReading(path)
-  const records = recordsOver(new Statements(db))
+  const records = recordsOver(new Statements(db), new RecordsLog(path))
   const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
   if (version !== migrations.length) {
     records[Symbol.dispose]()

@@ -107,6 +107,7 @@ async function pullOne(
     store.failPoint('pull.documents')
     signal.throwIfAborted()
     recordImages(store, [{ id, manifest: remote.digest, config, layers: brought }], { target, names }, lease)
+    await store.records.sync()
     store.failPoint('pull.recorded')
     await collect(store, { keepBlobs: false })
     progress.send({ status: `Digest: ${target}` })

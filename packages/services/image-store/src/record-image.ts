@@ -13,7 +13,7 @@ export interface ImageToRecord {
 }
 
 /**
- * Records images with their layers, gives their target its names, and ends the lease that held them, all at once: from here on they are acknowledged.
+ * Records images with their layers, gives their target its names, and ends the lease that held them, all at once. They may be acknowledged when the records are synced.
  * @param target Digest of the manifest, or of the index that the images are of.
  */
 export function recordImages(store: Store, images: readonly ImageToRecord[], { target, names }: { target: string; names: readonly string[] }, lease: string): void {

@@ -7,13 +7,14 @@ import { emitImage, type Store } from './store.ts'
  * Gives an image another name, taking it from the image that has it. A name that is for several platforms gives all of them on.
  * @throws as `findImage`; `invalid-argument` for a name that cannot be given.
  */
-export function tagImage(store: Store, ref: string, to: { repo: string; tag?: string | undefined }): void {
+export async function tagImage(store: Store, ref: string, to: { repo: string; tag?: string | undefined }): Promise<void> {
   const { image, target } = findImage(store, ref)
   const reference = targetReference(to.repo, to.tag)
   const { names } = store.records
   const images = target === undefined ? [{ imageId: image.id, manifest: image.manifest }] : names.imagesOf(target)
   names.add([storedName(reference)], target ?? image.manifest, images)
   store.records.images.touchTag(image.id, Date.now())
+  await store.records.sync()
   emitImage(store, 'tag', image.id, familiarReference(reference), image.labels)
 }
 
