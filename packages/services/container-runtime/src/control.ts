@@ -82,7 +82,7 @@ async function thaw(ctx: Context, container: Container, run: Run): Promise<void>
   })
   if (container.state.status !== 'paused') return
   container.state.status = 'running'
-  ctx.records.saveState(container.record)
+  noteState(ctx, container)
 }
 
 /** Stops when it runs, starts, and tells so. */
@@ -123,7 +123,7 @@ export async function pauseContainer(ctx: Context, container: Container): Promis
     checkActive(container)
     await container.run?.task.pause()
     container.state.status = 'paused'
-    ctx.records.saveState(container.record)
+    noteState(ctx, container)
     emit(ctx, container, 'pause')
   })
 }
@@ -135,7 +135,7 @@ export async function unpauseContainer(ctx: Context, container: Container): Prom
     }
     await container.run.task.resume()
     container.state.status = 'running'
-    ctx.records.saveState(container.record)
+    noteState(ctx, container)
     emit(ctx, container, 'unpause')
   })
 }

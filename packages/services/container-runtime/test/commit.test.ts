@@ -1,5 +1,6 @@
+import { StatementSync } from 'node:sqlite'
 import { tarOf } from '@berth/layer-tar'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { ContainerRuntimeDependencies } from '../src/index.ts'
 import { fakeEngine, type FakeEngine } from './fake-engine.ts'
 
@@ -125,6 +126,22 @@ describe('commit', () => {
     await expect(made).rejects.toMatchObject(what === 'a failure' ? { message: 'no space' } : { name: 'AbortError' })
     expect((await engine.runtime.containers.inspect('one', { size: false })).State?.Status).toBe('running')
     expect(engine.events.map(({ action }) => action)).not.toContain('commit')
+  })
+
+  test('on a full disk they go on too', async () => {
+    await using engine = await changed([], oneLayer)
+    await make(engine, { start: true })
+    engine.faults.set('commit', () => Promise.reject(new Error('no space')))
+    const recording = vi.spyOn(StatementSync.prototype, 'run').mockImplementation(() => {
+      throw new Error('database or disk is full')
+    })
+    try {
+      await expect(engine.runtime.containers.commit('one', simple)).rejects.toThrow('no space')
+      expect(recording).toHaveBeenCalledTimes(2)
+    } finally {
+      recording.mockRestore()
+    }
+    expect((await engine.runtime.containers.inspect('one', { size: false })).State?.Status).toBe('running')
   })
 
   test('the container may end meanwhile', async () => {

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tarOf } from '@berth/layer-tar'
 import { readMountInfo } from '@berth/linux'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { collect, copies, namesIn, plain } from './archives.ts'
 import { type RealFiles, realFiles } from './real-files.ts'
 
@@ -12,10 +12,11 @@ const never = new AbortController().signal
 const forced = { force: true, volumes: true, link: false }
 
 let world: RealFiles
-beforeEach(async () => {
+beforeAll(async () => {
   world = await realFiles()
 })
-afterEach(() => world[Symbol.asyncDispose]())
+afterEach(() => world.clear())
+afterAll(() => world[Symbol.asyncDispose]())
 
 const containers = () => world.engine.runtime.containers
 const { get, put, read } = copies(containers)

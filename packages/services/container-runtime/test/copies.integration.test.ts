@@ -3,17 +3,18 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { tarOf } from '@berth/layer-tar'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { collect, copies, list, namesIn, plain, stream } from './archives.ts'
 import { type RealFiles, realFiles } from './real-files.ts'
 
 const never = new AbortController().signal
 
 let world: RealFiles
-beforeEach(async () => {
+beforeAll(async () => {
   world = await realFiles()
 })
-afterEach(() => world[Symbol.asyncDispose]())
+afterEach(() => world.clear())
+afterAll(() => world[Symbol.asyncDispose]())
 
 const containers = () => world.engine.runtime.containers
 

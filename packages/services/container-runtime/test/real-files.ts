@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, constants, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, constants, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mknod, readMountInfo } from '@berth/linux'
@@ -17,6 +17,10 @@ export interface RealFiles extends AsyncDisposable {
   volumes: VolumeMount[]
   /** How many containers have their volumes attached. */
   attached(): number
+  /** Ends a container's process in such a way that nobody is told. */
+  lose(id: string): void
+  /** Removes all containers and volumes, and what else lies in the directory. */
+  clear(): Promise<void>
   /** Makes a container; `script` is run by its shell, with a proc file system at /proc if `proc` says whose, until it is killed. */
   container(options?: { script?: string; host?: object; config?: object; proc?: 'own' | 'host' }): Promise<string>
 }
@@ -38,6 +42,7 @@ export async function realFiles(): Promise<RealFiles> {
   const volumes: VolumeMount[] = []
   const attached = new Map<string, number>()
   const scripts = new Map<string, { script: string; proc: string | undefined; volumes: VolumeMount[] }>()
+  const losses = new Map<string, () => void>()
   const upper = (id: string): string => join(directory, id, 'upper')
   const mountsOf = (id: string) => {
     for (const name of ['upper', 'work']) mkdirSync(join(directory, id, name), { recursive: true })
@@ -59,23 +64,30 @@ export async function realFiles(): Promise<RealFiles> {
         await fakes.volumes.release(id, options)
       },
     },
-    runtimes: new Map([...fakes.runtimes].map(([name, runtime]) => [name, withProcesses(runtime, (id) => processOf(directory, id, mountsOf(id), scripts.get(id)!))])),
+    runtimes: new Map([...fakes.runtimes].map(([name, runtime]) => [name, withProcesses(runtime, losses, (id) => processOf(directory, id, mountsOf(id), scripts.get(id)!))])),
   }))
+  const clear = async (): Promise<void> => {
+    for (const { Id } of await engine.runtime.containers.list({ all: true, size: false, filters: new Map() })) {
+      await engine.runtime.containers.remove(Id!, { force: true, volumes: true, link: false })
+    }
+    volumes.length = 0
+    for (const name of readdirSync(directory)) if (name !== 'lower') rmSync(join(directory, name), { recursive: true })
+  }
   return {
     engine,
     directory,
     upper,
     volumes,
     attached: () => attached.size,
+    lose: (id) => losses.get(id)?.(),
+    clear,
     async container({ script = 'sleep 1000', host = {}, config = {}, proc } = {}) {
       const { Id } = await engine.runtime.containers.create(undefined, { Image: 'busybox', Cmd: ['sleep'], ...config, HostConfig: host }, {})
       scripts.set(Id, { script, proc, volumes: [...volumes] })
       return Id
     },
     async [Symbol.asyncDispose]() {
-      for (const { Id } of await engine.runtime.containers.list({ all: true, size: false, filters: new Map() })) {
-        await engine.runtime.containers.remove(Id!, { force: true, volumes: true, link: false })
-      }
+      await clear()
       await engine[Symbol.asyncDispose]()
       if (readMountInfo().some(({ mountPoint }) => mountPoint.startsWith(directory))) throw new Error('a mount was left behind')
       rmSync(directory, { recursive: true })
@@ -107,8 +119,8 @@ async function processOf(
   return child
 }
 
-/** A runtime whose tasks are those of another, except that each has a process. */
-function withProcesses(runtime: OciRuntime, begin: (id: string) => Promise<ChildProcess>): OciRuntime {
+/** A runtime whose tasks are those of another, except that each has a process. `losses` learns how to lose one. */
+function withProcesses(runtime: OciRuntime, losses: Map<string, () => void>, begin: (id: string) => Promise<ChildProcess>): OciRuntime {
   return new Proxy(runtime, {
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target)
@@ -116,12 +128,18 @@ function withProcesses(runtime: OciRuntime, begin: (id: string) => Promise<Child
       return async (options: Parameters<OciRuntime['create']>[0]) => {
         const task = await target.create(options)
         const child = await begin(options.id)
+        const lost = Promise.withResolvers<never>()
+        lost.promise.catch(() => {})
+        losses.set(options.id, () => {
+          child.kill('SIGKILL')
+          void once(child, 'exit').then(() => lost.reject(new Error('lost')))
+        })
         return new Proxy(task, {
           get(of: Task, name) {
             if (name === 'pid') return child.pid
             if (name === 'wait') {
               return async () => {
-                const exit = await of.wait()
+                const exit = await Promise.race([of.wait(), lost.promise])
                 const ended = once(child, 'exit')
                 if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
                 if (child.exitCode === null && child.signalCode === null) await ended
