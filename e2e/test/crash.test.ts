@@ -56,6 +56,38 @@ describe('a daemon that is killed', () => {
     await daemon.ok('network', 'rm', 'net')
   })
 
+  it('killed in the middle of copies leaves nothing of them mounted, and the containers as usable as before', async () => {
+    await daemon.ok('create', '--name', 'still', '-v', '/volume', 'busybox', 'true')
+    await daemon.ok('run', '-d', '--name', 'moves', '-v', '/volume', 'busybox', 'sleep', '300')
+    await host.sh(`dd if=/dev/urandom of=${host.dir}/large bs=1M count=24 2>/dev/null`)
+    const names = ['still', 'moves']
+    for (const name of names) await daemon.ok('cp', `${host.dir}/large`, `${name}:/volume/large`)
+    const mounts = (): Promise<string> => host.sh('sort /proc/self/mountinfo')
+    const before = await mounts()
+    // One side is slow: a reader that takes little at a time, and an archive that does not come to its end.
+    const url = (name: string, path: string): string => `--unix-socket ${daemon.socket} 'http://x/v1.51/containers/${name}/archive?path=${path}'`
+    const slow = names.flatMap((name) => [
+      host.spawn('sh', ['-c', `exec curl -sN --limit-rate 1k -o /dev/null ${url(name, '/volume/large')}`]),
+      host.spawn('sh', ['-c', `cd ${host.dir}; { tar -cf - large | head -c 9000000; exec sleep 300; } | curl -s -T - ${url(name, '/tmp')}`]),
+    ])
+    const copies = `ls -l /proc/${daemon.pid}/fd | grep -c 'mnt:'`
+    // Four views, and the root of the container that does not run.
+    await eventually(async () => (Number(await host.sh(`${copies} || true`)) === 5 ? true : undefined), { what: 'copies under way' })
+    expect(await mounts()).toBe(before)
+    await daemon.crash()
+    for (const copy of slow) copy.kill()
+    expect(await mounts()).toBe(before)
+    await daemon.restart()
+
+    expect(await mounts()).toBe(before)
+    expect(await daemon.ok('start', '-a', 'still')).toBe('')
+    for (const name of names) {
+      await daemon.ok('cp', `${name}:/volume/large`, `${host.dir}/again`)
+      await host.sh(`cmp ${host.dir}/large ${host.dir}/again`)
+    }
+    await daemon.ok('rm', '-f', '-v', ...names)
+  })
+
   it('killed in the middle of starts leaves nothing that its next start does not clean', async () => {
     const starts = Array.from({ length: 6 }, (_, index) => daemon.docker(['run', '-d', '--name', `half${index}`, 'busybox', 'sleep', '300']))
     await eventually(async () => ((await daemon.ok('ps', '-aq')).split('\n').length >= 2 ? true : undefined))

@@ -9,20 +9,32 @@ it('says that the disk is full, goes on answering, leaves nothing half made, and
   const daemon = await host.startDaemon({ name: 'small' })
   await daemon.ok('run', '-d', '--name', 'goes-on', 'busybox', 'sleep', '300')
   await daemon.ok('run', '-d', '--name', 'stops', 'busybox', 'sleep', '300')
+  await daemon.ok('create', '--name', 'never', 'busybox', 'true')
   await host.sh(`dd if=/dev/zero of=${data}/fill bs=64k 2>/dev/null || true`)
   for (const args of [['import', busyboxTar(), 'second'], ['create', '--name', 'more', 'busybox', 'true'], ['volume', 'create', 'more'], ['network', 'create', 'more']]) {
     const { code, stderr } = await daemon.docker(args)
     expect([args[0], code, stderr]).toEqual([args[0], 1, expect.stringMatching(/disk is full|no space left/i)])
   }
+  await host.sh(`dd if=/dev/urandom of=${host.dir}/large bs=1M count=2 2>/dev/null`)
+  for (const target of ['goes-on:/tmp', 'stops:/tmp', 'never:/tmp']) {
+    const { code, stderr } = await daemon.docker(['cp', join(host.dir, 'large'), target])
+    expect([target, code, stderr]).toEqual([target, 1, expect.stringMatching(/no space left/i)])
+    await daemon.ok('cp', `${target.split(':')[0]}:/data/from-image`, join(host.dir, 'out'))
+  }
+  {
+    const { code, stderr } = await daemon.docker(['commit', 'goes-on', 'committed'])
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/disk is full|no space left/i)])
+    expect(await daemon.ok('inspect', '-f', '{{.State.Status}}', 'goes-on')).toBe('running')
+  }
   await daemon.ok('stop', '-t', '0', 'stops')
   expect(await daemon.ok('wait', 'stops')).toBe('137')
-  expect(await daemon.ok('ps', '-a', '--format', '{{.Names}} {{.State}}')).toBe('stops exited\ngoes-on running')
+  expect(await daemon.ok('ps', '-a', '--format', '{{.Names}} {{.State}}')).toBe('never created\nstops exited\ngoes-on running')
   expect(await daemon.ok('volume', 'ls', '-q')).toBe('')
   expect(await daemon.ok('network', 'ls', '-q', '--filter', 'type=custom')).toBe('')
   expect((await daemon.ok('images', '-q')).split('\n')).toHaveLength(1)
 
   await host.sh(`rm ${data}/fill`)
-  await daemon.ok('rm', 'stops')
+  await daemon.ok('rm', 'stops', 'never')
   await daemon.ok('import', busyboxTar(), 'second')
   expect(await daemon.ok('run', '--rm', 'second', '/bin/busybox', 'echo', 'again')).toBe('again')
   expect(await daemon.ok('exec', 'goes-on', 'echo', 'here')).toBe('here')

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import { BerthError, isKind, messageOf, serveCalls } from '@berth/core'
-import { LayerExtractor, packTree, TarReader } from '@berth/layer-tar'
+import { createZstdFramesDecompress, LayerExtractor, packTree, TarReader } from '@berth/layer-tar'
 import { withMountNamespace } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import { accountsBelow } from './accounts.ts'
@@ -46,7 +46,7 @@ const writings = new Map<number, Writing>()
 /** The compressions that are told by their first bytes. */
 const compressions = [
   { magic: [0x1f, 0x8b], inflate: createGunzip },
-  { magic: [0x28, 0xb5, 0x2f, 0xfd], inflate: createZstdDecompress },
+  { magic: [0x28, 0xb5, 0x2f, 0xfd], inflate: createZstdFramesDecompress },
   { magic: [0x42, 0x5a, 0x68], inflate: undefined, name: 'bzip2' },
   { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], inflate: undefined, name: 'xz' },
 ] as const

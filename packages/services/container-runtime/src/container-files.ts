@@ -16,8 +16,6 @@ interface StoppedRoot {
 
 /** How many threads copy; each works for any number of clients, a batch at a time, so that a slow client takes none away. */
 const threadCount = 2
-/** Milliseconds after its last copy until a thread ends. */
-const linger = 5000
 
 interface Thread {
   calls: WorkerCalls<ArchiveJobs>
@@ -32,17 +30,19 @@ interface Thread {
 export class ContainerFiles implements AsyncDisposable {
   readonly #ctx: Omit<Context, 'files'>
   readonly #threads = Array.from({ length: threadCount }, (): Thread => ({
-    calls: new WorkerCalls(workerFile(import.meta.url, 'archive-worker'), { trackUnmanagedFds: false }), // descriptors are the caller's
+    calls: new WorkerCalls(workerFile(import.meta.url, 'archive-worker'), { name: 'copies', trackUnmanagedFds: false }), // descriptors are the caller's
     views: 0,
     ending: undefined,
   }))
   readonly #roots = new Map<string, StoppedRoot>()
   readonly #views = new Map<string, Set<FilesView>>()
+  readonly #linger: number
   /** The roots, by container. */
   readonly #locks = new KeyedMutex()
 
   constructor(ctx: Omit<Context, 'files'>) {
     this.#ctx = ctx
+    this.#linger = ctx.options.copyLinger ?? 5000
   }
 
   /**
@@ -93,7 +93,7 @@ export class ContainerFiles implements AsyncDisposable {
     try {
       opened = run ? await this.#ofProcess(container, run, thread.calls, rootOnly) : await this.#ofStopped(container, thread.calls, rootOnly)
     } finally {
-      if (!opened) giveThread(thread)
+      if (!opened) this.#giveThread(thread)
     }
     if (!opened) return undefined
     const { fd, leave } = opened
@@ -104,7 +104,7 @@ export class ContainerFiles implements AsyncDisposable {
       fd,
       signal,
       onClose: async () => {
-        giveThread(thread)
+        this.#giveThread(thread)
         closeSync(fd)
         await leave().finally(() => {
           views.delete(view)
@@ -154,6 +154,12 @@ export class ContainerFiles implements AsyncDisposable {
     })
   }
 
+  /** One that copies for nobody ends after some time; while a client is slow it has nothing to do, and stays. */
+  #giveThread(thread: Thread): void {
+    if (--thread.views > 0) return
+    thread.ending = setTimeout(() => void thread.calls.end(), this.#linger).unref()
+  }
+
   async #mountRoot(id: string, thread: WorkerCalls<ArchiveJobs>): Promise<StoppedRoot> {
     // Any directory of this machine does, as the mount is in the namespace only.
     const fd = await thread.call('root', await this.#ctx.deps.snapshotter.mounts(id), this.#ctx.options.stateDir)
@@ -173,10 +179,4 @@ export class ContainerFiles implements AsyncDisposable {
 function takeThread(thread: Thread): void {
   thread.views++
   clearTimeout(thread.ending)
-}
-
-/** One that copies for nobody ends after some time; while a client is slow it has nothing to do, and stays. */
-function giveThread(thread: Thread): void {
-  if (--thread.views > 0) return
-  thread.ending = setTimeout(() => void thread.calls.end(), linger).unref()
 }

@@ -19,6 +19,8 @@ export interface ContainerRuntimeOptions {
   machine?: Partial<MachineFeatures>
   /** How account files are read; through the kernel when absent. Fakes, whose mounts mount nothing, bring their own. */
   accounts?: AccountReader
+  /** Milliseconds after its last copy until a thread that copies from and to containers ends; 5000 when absent. */
+  copyLinger?: number
   /** What a container gets that does not say. */
   defaults?: Pick<HostConfig, 'LogConfig' | 'Init' | 'ShmSize' | 'CgroupParent' | 'Ulimits'>
 }

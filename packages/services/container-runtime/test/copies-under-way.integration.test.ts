@@ -2,9 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { WorkerCalls, workerFile } from '@berth/core'
 import { tarOf } from '@berth/layer-tar'
 import { readMountInfo } from '@berth/linux'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { ArchiveJobs } from '../src/archive-worker.ts'
 import { collect, copies, namesIn, plain } from './archives.ts'
 import { type RealFiles, realFiles } from './real-files.ts'
 
@@ -147,6 +149,35 @@ describe('while a copy is under way', { timeout: 120_000 }, () => {
     await expect(collect(archive)).rejects.toMatchObject({ kind: 'cancelled' })
     expect(heldNamespaces()).toBe('0')
     expect((await get(id, '/large')).length).toBeGreaterThan(5_000_000)
+  })
+
+  test('its thread stays however long its client takes, and ends when nobody copies', async () => {
+    await using brief = await realFiles({ copyLinger: 1 })
+    const { get: getBriefly, put: putBriefly } = copies(() => brief.engine.runtime.containers)
+    const threads = () => readdirSync('/proc/self/task').filter((task) => readFileSync(`/proc/self/task/${task}/comm`, 'utf8') === 'copies\n').length
+    const others = threads()
+    const id = await brief.container()
+    await putBriefly(id, '/', [{ name: 'large', content: randomBytes(5_000_000) }])
+    const iterator = (await brief.engine.runtime.containers.readArchive(id, '/large', { signal: never })).archive[Symbol.asyncIterator]()
+    let size = (await iterator.next()).value?.length ?? 0
+    await getBriefly(id, '/etc/passwd') // by the other thread
+    await expect.poll(threads, { timeout: 30_000 }).toBe(others + 1)
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) size += next.value.length
+    expect(size).toBeGreaterThan(5_000_000)
+    await expect.poll(threads, { timeout: 30_000 }).toBe(others)
+  })
+
+  test('one whose thread has failed is not taken for whole', async () => {
+    await using thread = new WorkerCalls<ArchiveJobs>(workerFile(new URL('../src/index.ts', import.meta.url).href, 'archive-worker'))
+    for (const lost of [thread.call('next', 1), thread.call('put', 1, Buffer.of(1)), thread.call('finish', 1)]) await expect(lost).rejects.toMatchObject({ code: 'COPY_LOST' })
+    await thread.call('end', 1)
+  })
+
+  test('one from a container whose process is lost fails', async () => {
+    const id = await world.container()
+    await containers().start(id)
+    world.lose(id)
+    await expect.poll(() => get(id, '/').then(() => 'copied', ({ code }) => code), { timeout: 30_000 }).toBe('CONTAINER_LOST')
   })
 
   test('volumes are attached once for all copies', async () => {

@@ -7,7 +7,7 @@ import { BerthError, type EngineEvent } from '@berth/core'
 import type { Log, LogDriver, LogEntry, LogStream, ReadLogOptions } from '@berth/log-driver'
 import { type MemoryProgram, memoryRuntime, MemoryWorld } from '@berth/oci-runtime/memory'
 import { memorySnapshotter, MemorySnapshots } from '@berth/snapshotter/memory'
-import { type ContainerRuntime, type ContainerRuntimeDependencies, type ImageCommit, type NetworkRequest, openContainerRuntime } from '../src/index.ts'
+import { type ContainerRuntime, type ContainerRuntimeDependencies, type ContainerRuntimeOptions, type ImageCommit, type NetworkRequest, openContainerRuntime } from '../src/index.ts'
 
 /** Programs of the fake image. */
 const programs: Record<string, MemoryProgram> = {
@@ -129,6 +129,7 @@ export interface FakeEngine extends AsyncDisposable {
 export async function fakeEngine(
   imageConfig: object = {},
   real: (fakes: ContainerRuntimeDependencies) => Partial<ContainerRuntimeDependencies> = () => ({}),
+  options: Partial<ContainerRuntimeOptions> = {},
 ): Promise<FakeEngine> {
   const directory = mkdtempSync(join(tmpdir(), 'container-runtime-'))
   const world = new FakeWorld()
@@ -208,6 +209,7 @@ export async function fakeEngine(
       execDir: join(directory, 'exec'),
       machine: { cgroups: 1, swap: true },
       accounts: { ofMounts: () => accounts, ofProcess: () => accounts },
+      ...options,
     })
   const engine: FakeEngine = {
     runtime: await open(),

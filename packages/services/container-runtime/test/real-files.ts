@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mknod, readMountInfo } from '@berth/linux'
 import type { OciRuntime, Task } from '@berth/oci-runtime'
-import type { ContainerRuntimeDependencies, VolumeMount } from '../src/index.ts'
+import type { ContainerRuntimeDependencies, ContainerRuntimeOptions, VolumeMount } from '../src/index.ts'
 import { fakeEngine, type FakeEngine } from './fake-engine.ts'
 
 export interface RealFiles extends AsyncDisposable {
@@ -29,7 +29,7 @@ export interface RealFiles extends AsyncDisposable {
 const applets = ['sh', 'cat', 'echo', 'ln', 'mkdir', 'mkfifo', 'mv', 'rm', 'sleep', 'touch', 'mount', 'umount', 'chroot', 'unshare']
 
 /** A container runtime whose containers have real files: overlays on a busybox, and, when they run, a process in a mount namespace. Networks, images and what processes do are fakes. */
-export async function realFiles(): Promise<RealFiles> {
+export async function realFiles(options: Partial<ContainerRuntimeOptions> = {}): Promise<RealFiles> {
   const directory = mkdtempSync(join(tmpdir(), 'container-files-'))
   const lower = join(directory, 'lower')
   for (const name of ['bin', 'dev', 'etc', 'proc', 'tmp']) mkdirSync(join(lower, name), { recursive: true })
@@ -65,7 +65,7 @@ export async function realFiles(): Promise<RealFiles> {
       },
     },
     runtimes: new Map([...fakes.runtimes].map(([name, runtime]) => [name, withProcesses(runtime, losses, (id) => processOf(directory, id, mountsOf(id), scripts.get(id)!))])),
-  }))
+  }), options)
   const clear = async (): Promise<void> => {
     for (const { Id } of await engine.runtime.containers.list({ all: true, size: false, filters: new Map() })) {
       await engine.runtime.containers.remove(Id!, { force: true, volumes: true, link: false })
