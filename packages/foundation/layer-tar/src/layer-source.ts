@@ -1,10 +1,11 @@
 import { read as readFile } from 'node:fs'
 import { Readable, pipeline } from 'node:stream'
 import { promisify } from 'node:util'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import { BerthError, messageOf } from '@berth/core'
 import { GzipInflater } from '@berth/linux'
 import { type Compression, sniffCompression } from '@berth/oci'
+import { createZstdFramesDecompress } from './zstd-frames.ts'
 
 const readAt = promisify(readFile)
 const pieceSize = 256 * 1024
@@ -62,7 +63,7 @@ export async function* tarIn(fd: number, growth: Growth, compression?: Compressi
     const found = compression ?? sniffCompression(first)
     if (found === 'none') yield* all
     else if (found === 'gzip' && GzipInflater.isAvailable()) yield* inflated(all)
-    else yield* streamed(all, found === 'gzip' ? createGunzip({ chunkSize: pieceSize }) : createZstdDecompress({ chunkSize: pieceSize }))
+    else yield* streamed(all, found === 'gzip' ? createGunzip({ chunkSize: pieceSize }) : createZstdFramesDecompress({ chunkSize: pieceSize }))
   } catch (error) {
     const code = String((error as NodeJS.ErrnoException).code ?? '')
     // zlib names its errors Z_DATA_ERROR and the like, zstd ZSTD_error_….
@@ -106,7 +107,7 @@ async function* inflated(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, 
   inflater.finish()
 }
 
-async function* streamed(pieces: AsyncIterable<Buffer>, inflate: ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>): AsyncGenerator<Buffer, void, undefined> {
+async function* streamed(pieces: AsyncIterable<Buffer>, inflate: ReturnType<typeof createGunzip> | ReturnType<typeof createZstdFramesDecompress>): AsyncGenerator<Buffer, void, undefined> {
   async function* copied() {
     for await (const piece of pieces) yield Buffer.from(piece)
   }

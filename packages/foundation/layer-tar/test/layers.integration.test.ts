@@ -5,7 +5,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { getXattr, listXattrs, mknod, setTimes, setXattr } from '@berth/linux'
 import { digestOf } from '@berth/oci'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -224,6 +224,14 @@ describe('hostile layers', () => {
     await expect(apply([{ name: 'd/'.repeat(3000) }])).rejects.toMatchObject({ kind: 'invalid-argument' })
     await expect(apply([{ name: 'loop', type: 'symlink', linkname: 'loop' }, { name: 'loop/x' }])).rejects.toMatchObject({ kind: 'invalid-argument' })
     await expect(apply([{ name: 'file' }, { name: 'file/below' }])).rejects.toMatchObject({ kind: 'invalid-argument' })
+  })
+
+  it('of several zstd frames are unpacked whole, as zstd:chunked and pzstd write them', async () => {
+    const tar = tarOf([{ name: 'one', content: '1'.repeat(5000) }, { name: 'two', content: '2' }]) // prettier-ignore
+    const skipped = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 7, 7])
+    const frames = Buffer.concat([skipped, zstdCompressSync(tar.subarray(0, 4000)), zstdCompressSync(tar.subarray(4000)), skipped])
+    await workers.apply({ path: file(frames), diffId: digestOf(tar), root, whiteouts: 'overlay' })
+    expect(names()).toEqual(['one', 'two'])
   })
 
   it('are told when they are not what they should be', async () => {

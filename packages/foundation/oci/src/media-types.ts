@@ -55,6 +55,8 @@ export function compressionOf(mediaType: string): Compression | undefined {
 export function sniffCompression(start: Uint8Array): Compression {
   if (start[0] === 0x1f && start[1] === 0x8b) return 'gzip'
   if (start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd) return 'zstd'
+  // A frame to be skipped, by which what was compressed in parallel begins.
+  if (start[0]! >> 4 === 0x5 && start[1] === 0x2a && start[2] === 0x4d && start[3] === 0x18) return 'zstd'
   return 'none'
 }
 

@@ -95,6 +95,7 @@ describe('layers', () => {
     expect(isLayerType(mediaTypes.ociConfig)).toBe(false)
     expect(sniffCompression(Buffer.from([0x1f, 0x8b, 8, 0]))).toBe('gzip')
     expect(sniffCompression(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]))).toBe('zstd')
+    expect(sniffCompression(Buffer.from([0x5f, 0x2a, 0x4d, 0x18]))).toBe('zstd')
     expect(sniffCompression(Buffer.alloc(0))).toBe('none')
   })
 

@@ -3,7 +3,7 @@ import { BerthError, isKind } from '@berth/core'
 import type { Descriptor } from '@berth/oci'
 import type { LayerBlob } from '@berth/snapshotter'
 import { examineLayer } from './layer-file.ts'
-import { Limiter } from './limiter.ts'
+import type { Limiter } from './limiter.ts'
 import type { LayerRecord } from './records/layer-records.ts'
 import type { Store } from './store.ts'
 
@@ -31,6 +31,8 @@ export interface BringOptions {
   /** Where a layer's blob is read from when it is not here. */
   source: (layer: WantedLayer) => BlobSource
   report: LayerReport
+  /** Where blobs wait for their turn to be received. */
+  limiter: Limiter
   /** What the steps are called to fail-points: `pull`, `load`. */
   step: string
   signal: AbortSignal
@@ -50,16 +52,15 @@ export async function bringLayers(store: Store, layers: readonly WantedLayer[], 
     report.present?.(layer)
   }
   const missing = layers.slice(present.length)
-  for (const [index, layer] of missing.entries()) report.missing?.(layer, index >= store.parallelDownloads)
+  for (const [index, layer] of missing.entries()) report.missing?.(layer, index >= options.limiter.width)
 
   const failed = new AbortController()
   const ending = AbortSignal.any([signal, failed.signal])
-  const limiter = new Limiter(store.parallelDownloads)
   let below: Below = { hasBegun: Promise.resolve(), wasRetried: Promise.resolve(false) }
   const bringing = missing.map((layer) => {
     const beginning = Promise.withResolvers<void>()
     const unpacking = new Unpacking(store, layer, { ...options, signal: ending }, below)
-    const work = bringLayer(unpacking, limiter, beginning.resolve, (error) => failed.abort(error))
+    const work = bringLayer(unpacking, beginning.resolve, (error) => failed.abort(error))
       .catch((error: unknown) => {
         failed.abort(error)
         throw error
@@ -100,11 +101,11 @@ interface Below {
   wasRetried: Promise<boolean>
 }
 
-async function bringLayer(unpacking: Unpacking, limiter: Limiter, begun: () => void, fail: (error: unknown) => void): Promise<LayerRecord> {
+async function bringLayer(unpacking: Unpacking, begun: () => void, fail: (error: unknown) => void): Promise<LayerRecord> {
   const { store, layer, options } = unpacking
-  const { report, signal, step } = options
+  const { report, limiter, signal, step } = options
   await using held = new AsyncDisposableStack()
-  const unpacked = await limiter.run(async () => {
+  const receive = async () => {
     const arrival = held.use(
       await store.content.fetch(layer, options.source(layer), { signal, onProgress: (bytes) => report.received?.(layer, bytes) }),
     )
@@ -118,7 +119,8 @@ async function bringLayer(unpacking: Unpacking, limiter: Limiter, begun: () => v
     store.failPoint(`${step}.blob`)
     await unpacking.arrived()
     return { settled: Promise.allSettled([unpacked]) }
-  })
+  }
+  const unpacked = await limiter.run(receive, { signal })
   const [result] = await unpacked.settled
   if (result.status === 'rejected') await unpacking.again(result.reason)
   store.failPoint(`${step}.layer`)

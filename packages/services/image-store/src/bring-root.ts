@@ -8,6 +8,7 @@ import { bringLayers, type LayerReport } from './bring-layers.ts'
 import { leaseLayers } from './collect.ts'
 import { childrenOf, writeDocument } from './documents.ts'
 import { checkConfig, checkManifest, wantedLayers } from './image-checks.ts'
+import { Limiter } from './limiter.ts'
 import type { ImageToRecord } from './record-image.ts'
 import { storedName } from './resolve.ts'
 import type { Store } from './store.ts'
@@ -68,7 +69,7 @@ async function bringImage(store: Store, source: BlobReader, image: Image, { repo
   const layers = wantedLayers(manifest, config)
   store.records.leases.add(lease, 'blob', [manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)])
   await leaseLayers(store, lease, layers.map(({ chainId }) => chainId)) // prettier-ignore
-  const records = await bringLayers(store, layers, { source: (layer) => sourceOf(source, layer), report, step: 'load', signal })
+  const records = await bringLayers(store, layers, { source: (layer) => sourceOf(source, layer), report, limiter: new Limiter(store.downloads.width), step: 'load', signal })
   // Also those whose layers were here from other blobs, so that the image can be saved and pushed as it came.
   for (const blob of [manifest.config, ...manifest.layers]) await bringBlob(store, source, blob, { lease, signal })
   const bytes = await readAll(source, descriptor, signal)

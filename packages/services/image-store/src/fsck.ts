@@ -9,6 +9,7 @@ import { checkImages } from './fsck/check-images.ts'
 import { checkSnapshots } from './fsck/check-snapshots.ts'
 import type { FsckProblem, FsckReport } from './fsck/problem.ts'
 import { noRegistry } from './image-registry.ts'
+import { Limiter } from './limiter.ts'
 import { openImageRecords, type StoreRecords } from './records/open-image-records.ts'
 import { restoreSnapshots } from './restore.ts'
 
@@ -63,7 +64,7 @@ async function repairStore({ records, content, snapshotter, logger }: RepairCont
   if (!snapshotter) return
   const store = {
     records, content, snapshotter, logger,
-    registry: noRegistry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), parallelDownloads: 1, parallelUploads: 1, usage: () => [], emit: () => {}, failPoint: () => {},
+    registry: noRegistry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), downloads: new Limiter(1), uploads: new Limiter(1), usage: () => [], emit: () => {}, failPoint: () => {},
   } // prettier-ignore
   await restoreSnapshots(store)
   for (const problem of problems) {

@@ -10,6 +10,7 @@ import { diskUsage, type ImageDiskUsage } from './disk-usage.ts'
 import type { ImageRegistry } from './image-registry.ts'
 import { importImage, type ImportOptions } from './import.ts'
 import { imageHistory, inspectImage } from './inspect.ts'
+import { Limiter } from './limiter.ts'
 import { type Filters, listImages, type ListOptions } from './list.ts'
 import { loadImages, type LoadOptions } from './load.ts'
 import { type ProgressMessage, withProgress } from './progress.ts'
@@ -32,9 +33,9 @@ export interface ImageStoreOptions {
   registry: ImageRegistry
   /** Where blobs are kept; by default a store of its own in `root`, which it closes. */
   content?: ContentStore | undefined
-  /** Blobs that one pull receives at the same time; 3. */
+  /** Blobs that pulls, all together, receive at the same time; 3. */
   parallelDownloads?: number | undefined
-  /** Blobs that one push sends at the same time; 3. */
+  /** Blobs that pushes, all together, send at the same time; 3. */
   parallelUploads?: number | undefined
   /** The containers that stand on an image, by its ID; they keep it from being removed. */
   usage?: (imageId: string) => readonly ContainerUse[]
@@ -94,7 +95,7 @@ export async function openImageStore(options: ImageStoreOptions): Promise<ImageS
   await using opened = new AsyncDisposableStack()
   const content = options.content ?? opened.use(await openContentStore({ root, logger, failPoint }))
   const records = opened.use(openImageRecords(join(root, 'images.db')))
-  const store: Store = { records, content, snapshotter, registry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), parallelDownloads, parallelUploads, usage, emit, logger, failPoint }
+  const store: Store = { records, content, snapshotter, registry, layerLocks: new KeyedMutex(), sweepLock: new KeyedMutex(), downloads: new Limiter(parallelDownloads), uploads: new Limiter(parallelUploads), usage, emit, logger, failPoint }
   records.leases.endAll()
   await discardAbandoned(store)
   await recordDocuments(store)

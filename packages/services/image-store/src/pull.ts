@@ -100,6 +100,7 @@ async function pullOne(
       : await bringLayers(store, layers, {
           source: (layer) => (offset, ending) => store.registry.blob(reference, layer, { offset, auth, signal: ending, verify: false }),
           report: pullReport(progress),
+          limiter: store.downloads,
           step: 'pull',
           signal,
         })

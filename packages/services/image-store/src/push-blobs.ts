@@ -1,7 +1,6 @@
 import type { AuthConfig } from '@berth/api-types'
 import { shortId } from '@berth/core'
 import { type Descriptor, isForeignLayerType, parseReference, type Reference } from '@berth/oci'
-import { Limiter } from './limiter.ts'
 import type { Progress } from './progress.ts'
 import type { PushLayer } from './push-plan.ts'
 import type { Store } from './store.ts'
@@ -17,19 +16,21 @@ export async function pushLayers(
 ): Promise<void> {
   const uploads = layers.map(({ descriptor, diffId }) => ({ descriptor, id: shownId(diffId) })).toReversed()
   for (const { id } of uploads) progress.status(id, 'Preparing')
-  for (const { id } of uploads.slice(store.parallelUploads)) progress.status(id, 'Waiting')
+  for (const { id } of uploads.slice(store.uploads.width)) progress.status(id, 'Waiting')
   const failed = new AbortController()
   const ending = AbortSignal.any([signal, failed.signal])
-  const limiter = new Limiter(store.parallelUploads)
   const byBlob = new Map<string, Promise<string>>()
   const results = await Promise.allSettled(
     uploads.map(async ({ descriptor, id }) => {
       const running =
         byBlob.get(descriptor.digest) ??
-        limiter.run(() => {
-          const onProgress = (bytes: number) => progress.bytes(id, 'Pushing', bytes, descriptor.size)
-          return pushBlob(store, reference, descriptor, auth, ending, onProgress)
-        })
+        store.uploads.run(
+          () => {
+            const onProgress = (bytes: number) => progress.bytes(id, 'Pushing', bytes, descriptor.size)
+            return pushBlob(store, reference, descriptor, auth, ending, onProgress)
+          },
+          { signal: ending },
+        )
       byBlob.set(descriptor.digest, running)
       try {
         progress.status(id, await running)

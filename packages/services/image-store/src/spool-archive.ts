@@ -1,8 +1,8 @@
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import type { Ingest } from '@berth/content-store'
 import { BerthError, messageOf, newId } from '@berth/core'
-import { type TarEntry, type TarHandler, TarReader } from '@berth/layer-tar'
+import { createZstdFramesDecompress, type TarEntry, type TarHandler, TarReader } from '@berth/layer-tar'
 import { isDigest } from '@berth/oci'
 import { type ArchiveFiles, ArchiveNames } from '@berth/oci-image'
 import { openStart } from './open-start.ts'
@@ -47,7 +47,7 @@ async function inflated(source: AsyncIterable<Uint8Array>, signal: AbortSignal):
   if (compression === 'xz' || compression === 'bzip2') {
     throw new BerthError('invalid-argument', 'INVALID_ARCHIVE', `the archive could not be read: it is compressed with ${compression}, which is not supported: use gzip or zstd`)
   }
-  const inflate = compression === 'gzip' ? createGunzip({ chunkSize: 256 * 1024 }) : createZstdDecompress({ chunkSize: 256 * 1024 })
+  const inflate = compression === 'gzip' ? createGunzip({ chunkSize: 256 * 1024 }) : createZstdFramesDecompress({ chunkSize: 256 * 1024 })
   // What goes wrong is thrown by the iteration.
   pipeline(stream, inflate, { signal }).catch(() => {})
   return inflate

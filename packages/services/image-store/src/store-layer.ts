@@ -1,9 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
 import { once } from 'node:events'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createGzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip, createGzip } from 'node:zlib'
 import type { BlobInfo, Ingest } from '@berth/content-store'
 import { BerthError, isKind, messageOf, newId } from '@berth/core'
+import { createZstdFramesDecompress } from '@berth/layer-tar'
 import { mediaTypes } from '@berth/oci'
 import { openStart } from './open-start.ts'
 import type { Store } from './store.ts'
@@ -58,7 +59,7 @@ async function compressInto(ingest: Ingest, stream: AsyncIterable<Uint8Array>, s
 
 async function copyInto(ingest: Ingest, stream: AsyncIterable<Uint8Array>, compression: 'gzip' | 'zstd', signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256')
-  const inflate = compression === 'gzip' ? createGunzip() : createZstdDecompress()
+  const inflate = compression === 'gzip' ? createGunzip() : createZstdFramesDecompress()
   const inflating = pipeline(
     inflate,
     async (chunks: AsyncIterable<Uint8Array>) => {

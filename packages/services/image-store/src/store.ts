@@ -3,6 +3,7 @@ import type { EmitEvent, FailPoint, KeyedMutex, Logger } from '@berth/core'
 import { nowNano } from '@berth/core'
 import type { Snapshotter } from '@berth/snapshotter'
 import type { ImageRegistry } from './image-registry.ts'
+import type { Limiter } from './limiter.ts'
 import type { StoreRecords } from './records/open-image-records.ts'
 
 /** A container that stands on an image. */
@@ -21,10 +22,10 @@ export interface Store {
   layerLocks: KeyedMutex
   /** Sweeping, and making a blob whose digest is not known before it is there, exclude each other. */
   sweepLock: KeyedMutex
-  /** Blobs received at the same time by one pull. */
-  parallelDownloads: number
-  /** Blobs sent at the same time by one push. */
-  parallelUploads: number
+  /** Where the blobs of all pulls wait for their turn. */
+  downloads: Limiter
+  /** Where the blobs of all pushes do. */
+  uploads: Limiter
   usage: (imageId: string) => readonly ContainerUse[]
   emit: EmitEvent
   logger: Logger

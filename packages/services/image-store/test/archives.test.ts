@@ -53,6 +53,7 @@ describe('save and load', () => {
     ['plain', (archive: Buffer) => archive],
     ['gzip', (archive: Buffer) => gzipSync(archive)],
     ['zstd', (archive: Buffer) => zstdCompressSync(archive)],
+    ['zstd of several frames', (archive: Buffer) => Buffer.concat([zstdCompressSync(archive.subarray(0, 3000)), zstdCompressSync(archive.subarray(3000))])],
   ])('carry an image over, %s', async (_, packed) => {
     const image = publish(harness.registry, 'busybox', [{ a: '1' }, { b: randomBytes(400_000).toString('base64') }])
     await harness.pull(busybox)

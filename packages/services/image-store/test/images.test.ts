@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { tarOf } from '@berth/layer-tar'
 import { chainIds } from '@berth/oci'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -148,9 +148,10 @@ describe('push', () => {
 })
 
 describe('import', () => {
-  it('takes gzip and plain alike, with the same layer', async () => {
+  it('takes gzip, zstd of several frames and plain alike, with the same layer', async () => {
     const tar = tarOf([{ name: 'hello', content: 'world' }])
-    for (const source of [tar, gzipSync(tar)]) {
+    const frames = Buffer.concat([zstdCompressSync(tar.subarray(0, 700)), zstdCompressSync(tar.subarray(700))])
+    for (const source of [tar, gzipSync(tar), frames]) {
       await Array.fromAsync(harness.store.import({ source: chunked(source), repo: 'made', changes: [], message: 'by hand', signal }))
     }
     const images = await harness.store.list({ filters: none })

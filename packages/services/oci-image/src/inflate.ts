@@ -1,7 +1,8 @@
 import { type Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import { BerthError, isErrno, messageOf } from '@berth/core'
+import { createZstdFramesDecompress } from '@berth/layer-tar'
 import { type Compression, sniffCompression } from '@berth/oci'
 import type { ReadOptions } from './image.ts'
 
@@ -10,7 +11,7 @@ const chunkSize = 256 * 1024
 
 const inflaters: Record<Exclude<Compression, 'none'>, () => Duplex> = {
   gzip: () => createGunzip({ chunkSize }),
-  zstd: () => createZstdDecompress({ chunkSize }),
+  zstd: () => createZstdFramesDecompress({ chunkSize }),
 }
 
 /**

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import { pipeline } from 'node:stream/promises'
 import { messageOf } from '@berth/core'
+import { createZstdFramesDecompress } from '@berth/layer-tar'
 import { chainIds, parseConfig, parseManifest } from '@berth/oci'
 import { openStart } from '../open-start.ts'
 import type { ImageRecord } from '../records/image-records.ts'
@@ -53,7 +54,7 @@ async function diffIdOf({ content, signal }: FsckContext, blob: string): Promise
   try {
     const { compression, stream } = await openStart(content.read(blob, { signal }))
     if (compression === 'gzip') await pipeline(stream, createGunzip(), sum, { signal })
-    else if (compression === 'zstd') await pipeline(stream, createZstdDecompress(), sum, { signal })
+    else if (compression === 'zstd') await pipeline(stream, createZstdFramesDecompress(), sum, { signal })
     else await sum(stream)
   } catch (error) {
     signal?.throwIfAborted()
