@@ -17,7 +17,7 @@ export interface EngineOptions {
   httpProxy?: string | undefined
   httpsProxy?: string | undefined
   noProxy?: string | undefined
-  /** Blobs that one pull receives, and one push sends, at the same time; 3. */
+  /** Blobs that all pulls receive, and all pushes send, at the same time; 3. */
   maxConcurrentDownloads?: number | undefined
   maxConcurrentUploads?: number | undefined
   /** The control group that holds those of the containers; `/berth` by default. */
