@@ -218,7 +218,7 @@ describe('what is no file', () => {
     try {
       await once(swapper.stdout, 'data')
       for (const whiteouts of allWhiteouts) {
-        for (let round = 0; round < 5; round++) {
+        for (let round = 0; round < 3; round++) {
           const members = Array.from({ length: 40 }, (_, index) => [{ name: 'dir/', mode: 0o777 }, file(`dir/${index}`), file('dir/secret'), { name: 'dir/dir/', mode: 0o777 }, { name: 'dir/.wh.secret' }])
           // The swapping may break it anywhere.
           await thread.call('extract', root, tarOf(members.flat()), { whiteouts }).catch((error: unknown) => assert(error instanceof BerthError))
@@ -270,7 +270,7 @@ describe('bombs', () => {
 
   it('a small archive that inflates to much is stopped at the limit (gzip and zstd bombs)', async () => {
     await using workers = new LayerWorkers({ threads: 1 })
-    const tar = tarOf([{ name: 'zeros', content: Buffer.alloc(40_000_000) }])
+    const tar = tarOf([{ name: 'zeros', content: Buffer.alloc(20_000_000) }])
     for (const [compression, compress] of [['gzip', gzipSync], ['zstd', zstdCompressSync]] as const) {
       const path = join(scratch, `bomb.${compression}`)
       writeFileSync(path, compress(tar))
@@ -286,14 +286,14 @@ describe('bombs', () => {
     expect(await attack(Array.from({ length: 10 }, (_, index) => file(String(index))), { maxEntries: 10 })).toBe('unpacked')
   })
 
-  it('very many entries are read in the memory of one', () => {
+  it('a million entries are read in the memory of one (10^6 entries)', () => {
     let entries = 0
     const reader = new TarReader({ entry: () => void entries++, data() {}, end() {} })
     const thousand = tarOf(Array.from({ length: 1000 }, (_, index) => ({ name: `some/directory/file-${index}`, mtime: 1n }))).subarray(0, -endOfArchive().length)
     const before = process.memoryUsage().heapUsed
-    for (let round = 0; round < 200; round++) reader.push(thousand)
+    for (let round = 0; round < 1000; round++) reader.push(thousand)
     reader.finish()
-    expect(entries).toBe(200_000)
+    expect(entries).toBe(1_000_000)
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(50_000_000)
   })
 })
