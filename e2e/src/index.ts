@@ -6,6 +6,7 @@
  * const daemon = await host.startDaemon()
  * expect(await daemon.ok('run', '--rm', 'busybox', 'echo', 'hello')).toBe('hello')
  */
+export { type Authority, type KeyPair, makeAuthority } from './authority.ts'
 export { busyboxTar } from './busybox-image.ts'
 export { type CommandOptions, type CommandResult, eventually, RunningCommand } from './command.ts'
 export { Daemon, type DaemonOptions } from './daemon.ts'
