@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { BerthError } from '@berth/core'
 import { type Descriptor, digestOf, mediaTypes, parseReference } from '@berth/oci'
 import { startRegistry } from '@berth/registry'
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { readCertsDirs, type RegistryCall, type RegistryClient, type RegistryClientOptions } from '../src/index.ts'
 import { type Certificates, hasOpenssl, makeCertificates } from './certificates.ts'
 import { startCuttingProxy } from './cutting-proxy.ts'
@@ -72,16 +72,20 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
   describe.skipIf(!isHere)('with the client', () => {
     let registry: StartedRegistry
     let client: RegistryClient
+    let tests = 0
+    /** Above the repositories of one test: a registry of its own for each takes half a minute, most of it for processes that start. */
+    let space = ''
 
-    beforeEach(async () => {
+    beforeAll(async () => {
       registry = await start()
+    })
+    afterAll(() => registry[Symbol.asyncDispose]())
+    beforeEach(() => {
+      space = `test-${++tests}`
       client = newClient({ ...registry.options, partSize: 2_000_000 })
     })
-    afterEach(async () => {
-      await registry[Symbol.asyncDispose]()
-    })
 
-    const reference = (name: string) => parseReference(`${registry.address}/${name}`)
+    const reference = (name: string) => parseReference(`${registry.address}/${space}/${name}`)
     const put = async (name: string, content: Buffer, mediaType: string = mediaTypes.ociLayer): Promise<Descriptor> => {
       const blob = { mediaType, digest: digestOf(content), size: content.length }
       await client.putBlob(reference(name), blob, async function* () {
@@ -124,8 +128,8 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
       const blob = await put('first', Buffer.from('content of a layer'))
       expect(await client.hasBlob(reference('first'), blob.digest, call)).toBe(true)
       expect(await client.hasBlob(reference('second'), blob.digest, call)).toBe(false)
-      expect(await client.mountBlob(reference('second'), blob.digest, { ...call, from: 'nowhere' })).toBe(false)
-      expect(await client.mountBlob(reference('second'), blob.digest, { ...call, from: 'first' })).toBe(true)
+      expect(await client.mountBlob(reference('second'), blob.digest, { ...call, from: `${space}/nowhere` })).toBe(false)
+      expect(await client.mountBlob(reference('second'), blob.digest, { ...call, from: `${space}/first` })).toBe(true)
       expect((await read('second', blob)).toString()).toBe('content of a layer')
     })
 
@@ -160,8 +164,8 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
 
     it('says what is not there in the words of Docker', async () => {
       await putImage('app:v1', randomBytes(10))
-      await expect(client.manifest(reference('app:v2'), call)).rejects.toMatchObject({ kind: 'not-found', message: `manifest for ${registry.address}/app:v2 not found: manifest unknown: manifest unknown` })
-      await expect(client.tags(reference('other'), call)).rejects.toMatchObject({ kind: 'not-found', message: `repository ${registry.address}/other not found: name unknown: repository name not known to registry` })
+      await expect(client.manifest(reference('app:v2'), call)).rejects.toMatchObject({ kind: 'not-found', message: `manifest for ${registry.address}/${space}/app:v2 not found: manifest unknown: manifest unknown` })
+      await expect(client.tags(reference('other'), call)).rejects.toMatchObject({ kind: 'not-found', message: `repository ${registry.address}/${space}/other not found: name unknown: repository name not known to registry` })
       await expect(read('app', { mediaType: '', digest: digestOf('x'), size: 1 })).rejects.toMatchObject({ kind: 'not-found', message: 'blob unknown: blob unknown to registry' })
     })
 
@@ -187,7 +191,8 @@ describe.for(registries)('$name', ({ isHere, isPrivate = false, start }) => {
 
     it('lists repositories', async () => {
       for (const name of ['team/b:1', 'a:1']) await putImage(name, Buffer.from('layer content'))
-      expect(await client.catalog(registry.address, call)).toEqual(['a', 'team/b'])
+      const repositories = await client.catalog(registry.address, call)
+      expect(repositories.filter((name) => name.startsWith(`${space}/`))).toEqual([`${space}/a`, `${space}/team/b`])
     })
 
     it('inspects images and their platforms', async () => {
