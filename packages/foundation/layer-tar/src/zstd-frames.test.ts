@@ -43,6 +43,6 @@ describe('zstd', () => {
     ['what is no frame after one', Buffer.concat([zstdCompressSync('a'), Buffer.from('garbage')])],
     ['a second frame that is cut off', Buffer.concat([zstdCompressSync('a'), zstdCompressSync(Buffer.alloc(1000, 'abc')).subarray(0, -3)])],
   ])('refuses %s', async (_, stream) => {
-    for (const pieceSize of [1, 5, 65_536]) await expect(inflated(stream, pieceSize)).rejects.toThrow()
+    for (const pieceSize of [1, 5, 65_536]) await expect(inflated(stream, pieceSize)).rejects.toThrow(/corruption|Unknown frame|unexpected end|Premature|Decompression/i)
   })
 })

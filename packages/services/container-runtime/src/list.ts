@@ -170,14 +170,24 @@ function commandLine(container: Container): string {
     .join(' ')
 }
 
-function summaryOf(ctx: Context, container: Container): ContainerSummary {
+const imageName = ({ record }: Container): string => record.definition.config.Image ?? ''
+
+/** Which image each name stands for that containers were made by; nothing for one that is for none any more. */
+async function imagesByName({ deps }: Context, containers: readonly Container[]): Promise<Map<string, string | undefined>> {
+  const names = new Set(containers.map(imageName))
+  const idOf = async (name: string): Promise<[string, string | undefined]> => [name, await deps.images.resolve(name).then(({ id }) => id, () => undefined)] // prettier-ignore
+  return new Map(await Promise.all([...names].map(idOf)))
+}
+
+function summaryOf(ctx: Context, container: Container, images: ReadonlyMap<string, string | undefined>): ContainerSummary {
   const { id, record } = container
   const { definition } = record
   const settings = ctx.deps.networks.settings(id)
   return {
     Id: id,
     Names: [`/${record.name}`],
-    Image: definition.config.Image,
+    // As in Docker, a name that has gone to another image is not the container's any more.
+    Image: images.get(imageName(container)) === definition.imageId ? imageName(container) : definition.imageId,
     ImageID: definition.imageId,
     Command: commandLine(container),
     Created: Math.floor(Date.parse(definition.createdAt) / 1000),
@@ -194,6 +204,7 @@ function summaryOf(ctx: Context, container: Container): ContainerSummary {
 /** Running containers, or more when asked for, the newest first. */
 export async function listContainers(ctx: Context, { all, limit = 0, size, filters }: ListOptions): Promise<ContainerSummary[]> {
   const test = await filterTest(ctx, filters)
+  const images = await imagesByName(ctx, ctx.containers.all())
   // Asking for a state, or for the last few, implies those that do not run.
   const isEverything = all || limit > 0 || (filters.get('status')?.length ?? 0) > 0
   const found = ctx.containers
@@ -201,6 +212,6 @@ export async function listContainers(ctx: Context, { all, limit = 0, size, filte
     .filter((container) => container.record.phase !== 'creating' && (isEverything || container.isRunning) && test(container))
     .toSorted((a, b) => (createdAt(a) < createdAt(b) ? 1 : -1))
   const shown = limit > 0 ? found.slice(0, limit) : found
-  if (!size) return shown.map((container) => summaryOf(ctx, container))
-  return together(shown.map(async (container) => ({ ...summaryOf(ctx, container), ...(await sizesOf(ctx, container)) })))
+  if (!size) return shown.map((container) => summaryOf(ctx, container, images))
+  return together(shown.map(async (container) => ({ ...summaryOf(ctx, container, images), ...(await sizesOf(ctx, container)) })))
 }

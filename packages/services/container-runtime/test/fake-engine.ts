@@ -64,6 +64,8 @@ class FakeWorld {
   readonly reserved = new Map<string, NetworkRequest>()
   readonly attached = new Set<string>()
   readonly volumes = new Set<string>()
+  /** IDs of images whose names were given to others. */
+  readonly images = new Map<string, string>()
   readonly commits: (Omit<ImageCommit, 'layer'> & { layer: Buffer })[] = []
 }
 
@@ -143,7 +145,7 @@ export async function fakeEngine(
     images: {
       async resolve(ref) {
         if (ref.startsWith('missing')) throw new BerthError('not-found', 'IMAGE_NOT_FOUND', `No such image: ${ref}`)
-        return { id: `sha256:${ref === 'other' ? 'b' : 'a'}`, chainId: undefined, config: { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [] }, config: imageConfig } }
+        return { id: world.images.get(ref) ?? `sha256:${ref === 'other' ? 'b' : 'a'}`, chainId: undefined, config: { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [] }, config: imageConfig } }
       },
       async commit({ layer, container, ...options }) {
         await fault('commit', container)

@@ -35,6 +35,16 @@ test('a list shows what does not run when it is asked for, or for its state', as
 
 const prefix = 'failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: '
 
+test('a list shows the image by its ID when its name is that of another', async () => {
+  await using engine = await fakeEngine()
+  const { containers } = engine.runtime
+  await containers.create('one', { Image: 'first', Cmd: ['true'] }, {})
+  const shown = async () => (await containers.list({ all: true, size: false, filters: new Map() })).map(({ Image, ImageID }) => [Image, ImageID])
+  expect(await shown()).toEqual([['first', 'sha256:a']])
+  engine.world.images.set('first', 'sha256:c')
+  expect(await shown()).toEqual([['sha256:a', 'sha256:a']])
+})
+
 test.each([
   ['not-found', 'exec: "x": executable file not found in $PATH: unknown', 'invalid-argument'],
   ['permission-denied', 'exec: "/data": permission denied: unknown', 'invalid-argument'],
