@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { mount, mountFlags, type MountInfo, readMountInfo, umount } from './mounts.ts'
 import { pivotRoot } from './mount-trees.ts'
-import { changeDirectory, changeRoot, cloneFlags, ownFsState, setns, unshare } from './namespaces.ts'
+import { changeDirectory, changeRoot, cloneFlags, comeBack, ownFsState, setns, unshare } from './namespaces.ts'
 
 /**
  * Runs synchronous work in the mount namespace of a descriptor, with the root of that namespace as the calling worker thread's root and working
@@ -65,9 +65,11 @@ function comingBack<T>(work: () => T): T {
     try {
       return work()
     } finally {
-      setns(own, cloneFlags.CLONE_NEWNS)
-      changeDirectory(root)
-      changeRoot()
+      comeBack(() => {
+        setns(own, cloneFlags.CLONE_NEWNS)
+        changeDirectory(root)
+        changeRoot()
+      })
       closeSync(own)
     }
   })

@@ -49,6 +49,15 @@ export function changeRoot(): void {
   sysChroot(cString('.'))
 }
 
+/** Brings the calling worker thread back to where it was. One that cannot come back ends here, lest it do its next work in a place that it must not trust. */
+export function comeBack(work: () => void): void {
+  try {
+    work()
+  } catch {
+    process.exit(1)
+  }
+}
+
 /**
  * Runs synchronous work with a directory, by its path or open, as the root directory of the calling worker thread, so that no path and no link that the work
  * meets leads out of it: the kernel enforces it. The thread's own root is back when it returns.
@@ -70,8 +79,10 @@ export function withRoot<T>(directory: string | number, work: () => T): T {
       }
       return work()
     } finally {
-      sysFchdir(saved)
-      sysChroot(cString('.'))
+      comeBack(() => {
+        sysFchdir(saved)
+        sysChroot(cString('.'))
+      })
     }
   } finally {
     closeSync(saved)
@@ -92,7 +103,7 @@ export function withNetns<T>(path: string, work: () => T): T {
     try {
       return work()
     } finally {
-      sysSetns(own, cloneFlags.CLONE_NEWNET)
+      comeBack(() => sysSetns(own, cloneFlags.CLONE_NEWNET))
     }
   } finally {
     closeSync(own)

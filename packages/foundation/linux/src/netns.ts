@@ -2,7 +2,7 @@ import { closeSync, openSync, rmSync } from 'node:fs'
 import { isErrno } from '@berth/core'
 import { libcFunction } from './libc.ts'
 import { mount, mountFlags, umount } from './mounts.ts'
-import { cloneFlags, setns, unshare } from './namespaces.ts'
+import { cloneFlags, comeBack, setns, unshare } from './namespaces.ts'
 
 const sysSocket = libcFunction('int socket(int family, int type, int protocol)')
 const sysIoctl = libcFunction('int ioctl(int fd, unsigned long request, void *argument)')
@@ -37,7 +37,7 @@ export function createNetnsHere(path: string): void {
       deleteNetns(path)
       throw error
     } finally {
-      setns(own, cloneFlags.CLONE_NEWNET)
+      comeBack(() => setns(own, cloneFlags.CLONE_NEWNET))
     }
   } finally {
     closeSync(own)

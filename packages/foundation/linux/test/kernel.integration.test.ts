@@ -61,6 +61,14 @@ it('makes mount namespaces of which the machine sees nothing, and comes back', a
   expect(readFileSync(join(dir, 'source'), 'utf8')).toBe('four')
 })
 
+it('ends a thread that cannot come back, so that it does nothing more where it is', async () => {
+  const worker = new Worker(new URL('./fixtures/lost-in-namespace.ts', import.meta.url), { execArgv: ['--conditions=@berth/source'] })
+  const messages: unknown[] = []
+  worker.on('message', (message) => messages.push(message))
+  expect(await once(worker, 'exit')).toEqual([1])
+  expect(messages).toEqual(['inside'])
+})
+
 it('does not move the whole program', () => {
   // The test runner's own processes are main threads.
   expect(() => withRoot(dir, () => {})).toThrow(/worker threads/)

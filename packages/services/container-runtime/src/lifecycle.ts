@@ -90,7 +90,8 @@ export class Lifecycle {
     if (container.isRemoving) throw new BerthError('conflict', 'REMOVAL_IN_PROGRESS', `removal of container ${name} is already in progress`)
     container.isRemoving = true
     try {
-      if (!container.isRunning || force) await this.#ctx.files.end(id)
+      // Copies from a process may wait for that very process (a file system that it serves): they end after it.
+      if (!container.run && (force || !container.isRunning)) await this.#ctx.files.end(id)
       // A start under way ends first; no other can begin now.
       await this.#ctx.locks.run(id, async () => {})
       if (container.isRunning && !force) throw this.#stillRunning(container)
