@@ -88,7 +88,7 @@ function takeMounts({ mounts, enter }: NewMountNamespace, rootOnly: boolean): vo
   }
 }
 
-/** The topmost mount at a mount point. It is left out where its name leads nowhere now, or lies in what was left out. */
+/** The topmost mount at a mount point. It is left out where its name leads nowhere now, or lies in what was left out or lets nobody in (FUSE). */
 function takeMount(root: number, mountPoint: string): void {
   if (mountPoint === '/') return
   try {
@@ -99,7 +99,7 @@ function takeMount(root: number, mountPoint: string): void {
       closeSync(fd)
     }
   } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) throw error
   }
 }
 
