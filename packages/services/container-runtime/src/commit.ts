@@ -1,6 +1,6 @@
 import type { ContainerConfig } from '@berth/api-types'
 import { BerthError, isKind } from '@berth/core'
-import type { ImageRunConfig } from '@berth/oci'
+import { familiarReference, type ImageRunConfig, parseReference, withDefaultTag } from '@berth/oci'
 import type { Container } from './container.ts'
 import { type Context, emit } from './context.ts'
 import { pauseContainer, unpauseContainer } from './control.ts'
@@ -46,8 +46,13 @@ export async function commitContainer(ctx: Context, container: Container, option
     container: id,
     signal,
   })
-  emit(ctx, container, 'commit', { comment, imageID: image.id, imageRef: repo ? `${repo}${tag ? `:${tag}` : ''}` : '' })
+  emit(ctx, container, 'commit', { comment, imageID: image.id, imageRef: repo ? shownName(repo, tag) : '' })
   return { Id: image.id }
+}
+
+/** A name that was given, as users write it: clients send `docker.io/library/web`. */
+function shownName(repo: string, tag: string | undefined): string {
+  return familiarReference(withDefaultTag({ ...parseReference(repo), ...(tag && { tag }) }))
 }
 
 /** Until it is disposed; nothing if the container does not run, or is paused anyway. */

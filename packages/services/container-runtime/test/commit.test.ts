@@ -75,10 +75,10 @@ describe('commit', () => {
   test('makes an image of the layer and the config', async () => {
     await using engine = await changed([], oneLayer, { Env: ['PATH=/bin'], Entrypoint: null, ExposedPorts: { '80/tcp': {} } })
     const id = await make(engine)
-    const answer = await engine.runtime.containers.commit('one', { ...simple, repo: 'mine', tag: 'v1', comment: 'why', author: 'me', changes: ['CMD x'] })
+    const answer = await engine.runtime.containers.commit('one', { ...simple, repo: 'docker.io/library/mine', tag: 'v1', comment: 'why', author: 'me', changes: ['CMD x'] })
     expect(answer).toEqual({ Id: 'sha256:c1' })
     const [commit] = engine.world.commits
-    expect(commit).toMatchObject({ parent: 'sha256:a', repo: 'mine', tag: 'v1', comment: 'why', author: 'me', changes: ['CMD x'], createdBy: 'serve it', container: id })
+    expect(commit).toMatchObject({ parent: 'sha256:a', repo: 'docker.io/library/mine', tag: 'v1', comment: 'why', author: 'me', changes: ['CMD x'], createdBy: 'serve it', container: id })
     expect(commit?.config).toMatchObject({ Cmd: ['serve', 'it'], Env: ['PATH=/bin'], Labels: { a: 'b' }, ExposedPorts: { '80/tcp': {} }, Hostname: id.slice(0, 12) })
     expect(Object.values(commit?.config ?? {})).not.toContain(null)
     expect(commit?.layer.equals(tarOf([{ name: 'file', content: 'x' }]))).toBe(true)
