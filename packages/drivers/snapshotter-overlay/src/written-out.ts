@@ -45,15 +45,12 @@ export class WrittenOut implements AsyncDisposable {
     const { root, records, logger } = this.#options
     this.#writing = (async () => {
       const ids = this.#pending()
-      const fd = openSync(root, 'r')
       try {
-        await syncFileSystem(fd)
+        await writeOutFileSystem(root)
         records.setWritten(ids)
       } catch (error) {
         for (const id of ids) this.#doubtful.add(id)
         logger.warn('layers could not be written to disk; they are made anew if power is lost', { root, error: messageOf(error) })
-      } finally {
-        closeSync(fd)
       }
     })()
     await this.#writing
@@ -63,5 +60,15 @@ export class WrittenOut implements AsyncDisposable {
 
   #pending(): number[] {
     return this.#options.records.unwritten().filter((id) => !this.#doubtful.has(id))
+  }
+}
+
+/** All that is on the file system of a directory is on disk then. */
+async function writeOutFileSystem(path: string): Promise<void> {
+  const fd = openSync(path, 'r')
+  try {
+    await syncFileSystem(fd)
+  } finally {
+    closeSync(fd)
   }
 }

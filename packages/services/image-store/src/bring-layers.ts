@@ -47,7 +47,7 @@ export async function bringLayers(store: Store, layers: readonly WantedLayer[], 
   const present: LayerRecord[] = []
   for (const layer of layers) {
     const record = store.records.layers.get(layer.chainId)
-    if (!record || !(await hasSnapshot(store, layer.chainId))) break
+    if (!record || !(await isWhole(store, record))) break
     present.push(record)
     report.present?.(layer)
   }
@@ -85,7 +85,12 @@ export async function bringLayers(store: Store, layers: readonly WantedLayer[], 
   }
 }
 
-export async function hasSnapshot(store: Pick<Store, 'snapshotter'>, chain: string): Promise<boolean> {
+/** Whether a layer is here as it is recorded: unpacked, and the blob that makes it again. */
+export async function isWhole(store: Pick<Store, 'snapshotter' | 'content'>, { chainId, blob, blobSize }: LayerRecord): Promise<boolean> {
+  return (await store.content.stat(blob))?.size === blobSize && hasSnapshot(store, chainId)
+}
+
+async function hasSnapshot(store: Pick<Store, 'snapshotter'>, chain: string): Promise<boolean> {
   try {
     await store.snapshotter.stat(chain)
     return true

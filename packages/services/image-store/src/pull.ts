@@ -20,7 +20,7 @@ import {
   repositoryOf,
   selectPlatform,
 } from '@berth/oci'
-import { bringLayers, hasSnapshot } from './bring-layers.ts'
+import { bringLayers, isWhole } from './bring-layers.ts'
 import { abandonLease, collect, leaseLayers } from './collect.ts'
 import { childrenOf, writeDocument } from './documents.ts'
 import { checkConfig, checkManifest, wantedLayers } from './image-checks.ts'
@@ -93,7 +93,7 @@ async function pullOne(
     store.failPoint('pull.config')
     const layers = wantedLayers(manifest, config)
     await leaseLayers(store, lease, layers.map(({ chainId }) => chainId)) // prettier-ignore
-    const isHere = await isComplete(store, id, layers.at(-1)?.chainId)
+    const isHere = await isComplete(store, id)
     const isNew = !isHere || names.some((name) => store.records.names.targetOf(name) !== target) || !isAmong(store, target, id)
     const brought = isHere
       ? store.records.layers.of(id)
@@ -154,10 +154,11 @@ async function fetchConfig(store: Store, reference: Reference, config: Descripto
   return parseConfig(await store.content.readDocument(config.digest))
 }
 
-/** Whether the image is here, down to its snapshots. */
-async function isComplete(store: Store, id: string, top: string | undefined): Promise<boolean> {
+/** Whether the image is here, down to its blobs and snapshots. */
+async function isComplete(store: Store, id: string): Promise<boolean> {
   if (!store.records.images.get(id)) return false
-  return top === undefined || hasSnapshot(store, top)
+  const layers = await Promise.all(store.records.layers.of(id).map((layer) => isWhole(store, layer)))
+  return layers.every(Boolean)
 }
 
 function isAmong(store: Store, target: string, id: string): boolean {

@@ -164,6 +164,16 @@ describe('after a loss of power', () => {
   })
 })
 
+it('a pull brings blobs that are lost, also where the layers are still unpacked', async () => {
+  const image = publish(harness.registry, 'busybox', [{ a: '1' }, { b: '2' }])
+  await harness.pull(busybox)
+  await rm(blobFile(image.layers[0]!.blob))
+  await rm(blobFile(image.id))
+  expect((await harness.fsck()).map(({ kind }) => kind)).toEqual(['blob-missing', 'blob-missing'])
+  await harness.pull(busybox)
+  expect(await harness.fsck()).toEqual([])
+})
+
 describe('fsck', () => {
   let image: MadeImage
   beforeEach(async () => {

@@ -34,9 +34,11 @@ export class LayerRecords {
     return this.#sql.all('SELECT layers.* FROM image_layers JOIN layers USING (chain_id) WHERE image_id = ? ORDER BY position', imageId).map(layerOf)
   }
 
+  /** Records a layer, or another blob that one came from, which is known to be here. */
   add({ chainId, diffId, blob, blobSize, mediaType, size }: LayerRecord): void {
     this.#sql.run(
-      'INSERT INTO layers (chain_id, diff_id, blob, blob_size, media_type, size) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      'INSERT INTO layers (chain_id, diff_id, blob, blob_size, media_type, size) VALUES (?, ?, ?, ?, ?, ?) ' +
+        'ON CONFLICT DO UPDATE SET blob = excluded.blob, blob_size = excluded.blob_size, media_type = excluded.media_type',
       chainId, diffId, blob, blobSize, mediaType, size,
     ) // prettier-ignore
   }
