@@ -86,6 +86,27 @@ describe('images', () => {
     expect(await line.run('image', 'rm', 'none')).toMatchObject({ code: 1, stderr: 'berth: No such image: none:latest\n' })
   })
 
+  it('are pulled with all tags of a name', async () => {
+    await using line = await openCommandLine()
+    const asked: (string | undefined)[] = []
+    const pull = line.backend.images.pull.bind(line.backend.images)
+    line.backend.images.pull = (options) => (asked.push(options.tag), pull(options))
+    expect((await line.run('pull', '-aq', 'registry.test/app')).stdout).toBe('registry.test/app\n')
+    expect(await line.run('pull', '-a', 'registry.test/app:1')).toMatchObject({ code: 1, stderr: "berth: tag can't be used with --all-tags/-a\n" })
+    expect(asked).toEqual([undefined])
+  })
+
+  it('get no name that is none', async () => {
+    await using line = await openCommandLine()
+    await line.run('create', '--name', 'web', 'busybox')
+    const digest = `mine@sha256:${'0'.repeat(64)}`
+    for (const command of [['tag', 'busybox'], ['commit', 'web'], ['import', '-']]) {
+      expect(await line.run(...command, digest)).toMatchObject({ code: 1, stderr: 'berth: refusing to create a tag with a digest reference\n' })
+      expect(await line.run(...command, 'localhost:5000/mine:a:b')).toMatchObject({ code: 1, stderr: 'berth: invalid reference format\n' })
+    }
+    expect((await line.run('images', '--format', '{{.Repository}}')).stdout).toBe('busybox\n')
+  })
+
   it('are not pulled when the pull fails', async () => {
     await using line = await openCommandLine()
     expect(await line.run('pull', 'registry.test/broken')).toMatchObject({ code: 1, stderr: 'berth: the registry sent other content than its digest says\n' })

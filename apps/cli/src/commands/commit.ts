@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { type Cli, collect } from '../cli.ts'
-import { splitReference } from '../flags/references.ts'
+import { targetReference } from '../flags/references.ts'
 import { printable } from '../output/table.ts'
 
 interface CommitFlags {
@@ -22,7 +22,7 @@ export function commitCommand(cli: Cli): Command {
     .option('--no-pause', 'let its processes go on meanwhile')
     .addHelpText('after', `\nExamples:\n  berth commit web site:2\n  berth commit -m 'with tools' -c 'CMD ["serve"]' --no-pause web site:3`)
     .action(async (container: string, reference: string | undefined, { author, message, change, pause }: CommitFlags) => {
-      const { name, tag } = reference === undefined ? {} : splitReference(reference)
+      const { name, tag } = reference === undefined ? {} : targetReference(reference)
       const { containers } = await cli.engine()
       cli.print((await containers.commit(container, { repo: name, tag, author, comment: message, changes: change, pause })).Id)
     })

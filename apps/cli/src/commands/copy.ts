@@ -27,6 +27,7 @@ export function copyCommand(cli: Cli): Command {
     .addHelpText('after', '\nExamples:\n  berth cp web:/etc/hosts .\n  berth cp site/. web:/srv/www\n  berth cp web:/var/log - | tar -t')
     .action(async (source: string, target: string, flags: CopyFlags) => {
       const [from, to] = [containerPath(source), containerPath(target)]
+      if ((from ?? to)?.container === '') throw usageError('must specify at least one container source')
       if (from && to) throw usageError('copying between containers is not supported')
       if (!from && !to) throw usageError('must specify at least one container source')
       const engine = await cli.engine()
@@ -58,12 +59,12 @@ async function followInContainer(containers: EngineClient['containers'], contain
   return stat && isSymbolicLink(stat) ? followed(path, stat.linkTarget) : { path, rebaseName: undefined }
 }
 
-/** Undefined for what is not there; a container that is not there is told by what is done next. */
+/** Undefined for what is not there, or not where it is said to be (`/file/`); what is wrong is told by what is done next. */
 async function statInContainer(containers: EngineClient['containers'], container: string, path: string): Promise<PathStat | undefined> {
   try {
     return await containers.statPath(container, path)
   } catch (error) {
-    if (isKind(error, 'not-found')) return undefined
+    if (isKind(error, 'not-found') || isKind(error, 'invalid-argument')) return undefined
     throw error
   }
 }

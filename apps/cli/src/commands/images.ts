@@ -3,7 +3,7 @@ import { isKind } from '@berth/core'
 import { Command } from 'commander'
 import { type Cli, collect } from '../cli.ts'
 import { parseFilters } from '../flags/filters.ts'
-import { splitReference } from '../flags/references.ts'
+import { splitReference, targetReference } from '../flags/references.ts'
 import { humanAge, humanSize, shortId } from '../output/human.ts'
 import { type Column, type ListFlags, printList } from '../output/table.ts'
 
@@ -86,7 +86,7 @@ export function tagCommand(cli: Cli): Command {
     .argument('<image>')
     .argument('<name[:tag]>')
     .action(async (image: string, target: string) => {
-      const { name, tag } = splitReference(target)
+      const { name, tag } = targetReference(target)
       await (await cli.engine()).images.tag(image, { repo: name, ...(tag === undefined ? {} : { tag }) })
     })
 }

@@ -25,7 +25,7 @@ export function searchCommand(cli: Cli): Command {
     .addHelpText('after', '\nExamples:\n  berth search --filter stars=100 postgres\n  berth search registry.example/web')
     .action(async (term: string, flags: SearchFlags) => {
       const { images } = await cli.engine()
-      const items = await images.search(term, { limit: flags.limit, filters: parseFilters(flags.filter ?? []), auth: await credentialsFor(cli, term) })
+      const items = await images.search(term, { limit: flags.limit || undefined, filters: parseFilters(flags.filter ?? []), auth: await credentialsFor(cli, term) })
       const cut = (text: string): string => (flags.trunc === false || text.length <= maxDescription ? text : `${text.slice(0, maxDescription - 1)}…`)
       const columns: Column<ImageSearchResponseItem>[] = [
         { heading: 'NAME', field: 'Name', cell: ({ name = '' }) => name },

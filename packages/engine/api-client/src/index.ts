@@ -7,7 +7,7 @@
  */
 export type { AttachOptions, CommitOptions, CreateContainerOptions, ListContainersOptions, LogsOptions, StopOptions, WriteArchiveOptions } from './areas/containers.ts'
 export type { TerminalSize } from './areas/execs.ts'
-export type { ImportOptions, ListImagesOptions, LoadMessage, LoadOptions, PlatformsOptions, SearchOptions, TransferOptions } from './areas/images.ts'
+export type { ImportOptions, ListImagesOptions, LoadMessage, LoadOptions, PlatformsOptions, PullOptions, SearchOptions, TransferOptions } from './areas/images.ts'
 export type { EventsOptions } from './areas/system.ts'
 export { connectEngine, type ConnectOptions, type EngineClient } from './engine-client.ts'
 export type { Filters } from './filters.ts'

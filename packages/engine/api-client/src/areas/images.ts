@@ -20,6 +20,11 @@ export interface TransferOptions extends RequestOptions {
   auth?: AuthConfig
 }
 
+export interface PullOptions extends TransferOptions {
+  /** Every tag of the name, whatever `tag` says. */
+  allTags?: boolean | undefined
+}
+
 export interface ImportOptions extends RequestOptions {
   repo?: string
   tag?: string
@@ -77,8 +82,8 @@ export class ImagesArea {
   }
 
   /** Runs as its messages are read; throws what the engine tells of in between. `image` is without tag. */
-  pull(image: string, { tag = 'latest', platform, auth, signal }: TransferOptions = {}): AsyncIterable<CreateImageInfo> {
-    return progress(this.#transport.stream('POST', '/images/create', { query: { fromImage: image, tag, platform }, headers: authHeader(auth), signal }))
+  pull(image: string, { allTags = false, tag = 'latest', platform, auth, signal }: PullOptions = {}): AsyncIterable<CreateImageInfo> {
+    return progress(this.#transport.stream('POST', '/images/create', { query: { fromImage: image, tag: allTags ? undefined : tag, platform }, headers: authHeader(auth), signal }))
   }
 
   /** As {@link pull}. Without a tag, every tag of the name goes. */
