@@ -86,7 +86,7 @@ describe('registries with certificates', () => {
       await daemon.ok('tag', 'busybox', image)
       await daemon.by(client, ['push', image])
       await daemon.ok('rmi', image)
-      await daemon.by(client, ['pull', image])
+      expect(await daemon.by(client, ['pull', '-q', image])).toBe(image)
       await daemon.ok('rmi', image)
     })
   })

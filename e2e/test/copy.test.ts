@@ -160,6 +160,10 @@ describe('cp', () => {
       expect(await refused(path('page'), `${id}:/none/deep`)).toMatch(/Could not find the file \/none in container/)
       expect(await refused(path('page'), `${id}:/none/`)).toMatch(/no such directory/)
       expect(await refused(path('directory'), `${id}:/etc/passwd`)).toMatch(/cannot copy directory/)
+      // Asked about such a place, the engine answers 400, without a body to say why.
+      expect(await refused(path('page'), `${id}:/etc/passwd/`)).toMatch(/no such directory/)
+      expect(await refused(path('page'), `${id}:/etc/passwd/in`)).toMatch(/not a directory/)
+      expect(await refused(':/etc', path('out'))).toMatch(/must specify at least one container source/)
       expect(await refused(`${id}:/etc`, path('page'))).toMatch(/cannot copy directory/)
       expect(await refused(`${id}:/etc/passwd`, path('no/where'))).toMatch(/invalid output path: directory .* does not exist/)
       expect(await refused(`${id}:/etc/passwd`, `${id}:/tmp`)).toMatch(/copying between containers is not supported/)
