@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, constants, fchmodSync, futimesSync, linkSync, lstatSync, mkdirSync, openSync, rmSync, type Stats, symlinkSync, utimesSync, writeSync } from 'node:fs'
+import { closeSync, constants, fchmodSync, futimesSync, linkSync, lstatSync, mkdirSync, openSync, rmSync, type Stats, symlinkSync, writeSync } from 'node:fs'
 import { BerthError, isErrno } from '@berth/core'
 import { type TarEntry, type TarHandler, TarReader } from '@berth/layer-tar'
 import { printable } from '../output/table.ts'
@@ -79,11 +79,15 @@ class Unpacker implements TarHandler, Disposable {
   /** Gives directories their times, those within first. */
   finish(): void {
     for (const [path, entry] of [...this.#directories].toReversed()) {
-      const place = this.#at(path.split('/'))
-      if (!statOf(place)?.isDirectory()) continue
+      const fd = openIfDirectory(this.#at(path.split('/')))
+      if (fd === undefined) continue
       const time = seconds(entry)
-      chmodSync(place, entry.mode & 0o7777)
-      utimesSync(place, time, time)
+      try {
+        fchmodSync(fd, entry.mode & 0o7777)
+        futimesSync(fd, time, time)
+      } finally {
+        closeSync(fd)
+      }
     }
   }
 
@@ -173,6 +177,16 @@ function openDirectory(path: Buffer): number {
     if (!isErrno(error, 'ENOENT')) throw error
     mkdirSync(path)
     return openSync(path, directoryFlags)
+  }
+}
+
+/** Undefined for what is not a directory any more: a link in its place must not be followed. */
+function openIfDirectory(path: Buffer): number | undefined {
+  try {
+    return openSync(path, directoryFlags)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
+    throw error
   }
 }
 
