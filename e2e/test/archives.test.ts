@@ -106,6 +106,22 @@ describe('images and containers as archives', () => {
     expect([code, stderr]).toEqual([1, expect.stringMatching(/No such image: none:1|reference does not exist/)])
   })
 
+  it('commits a container whose image was removed by force', async () => {
+    await daemon.ok('tag', 'busybox', 'kept')
+    await daemon.ok('commit', await daemon.ok('create', '--name', 'first', 'kept'), 'below')
+    await daemon.ok('run', '--name', 'second', 'below', 'sh', '-c', 'echo made > /made')
+    await daemon.ok('rm', 'first')
+    const id = await daemon.ok('image', 'inspect', '-f', '{{.Id}}', 'below')
+    await daemon.ok('rmi', '-f', 'below')
+    expect(await daemon.ok('ps', '-a', '--no-trunc', '--filter', 'name=second', '--format', '{{.Image}}')).toBe(id)
+    await daemon.crash()
+    await daemon.restart()
+    await daemon.ok('commit', 'second', 'above')
+    expect(await daemon.ok('run', '--rm', 'above', 'cat', '/made')).toBe('made')
+    await daemon.ok('rm', 'second')
+    await daemon.ok('rmi', 'above', 'kept')
+  })
+
   it.each(clients)('%s commits a container, with its changes and the config that was asked for', async (client) => {
     const id = await daemon.ok('run', '-d', '-e', 'KEPT=yes', 'busybox', 'sh', '-c', 'echo made > /made; rm /data/from-image; touch /done; sleep 1000')
     await daemon.by(client, ['exec', id, 'sh', '-c', 'while ! [ -e /done ]; do sleep 0.05; done'])
