@@ -52,6 +52,7 @@ export class IngestThread {
   /** In the order of their requests, which is that of the answers. */
   readonly #waiting: Waiting[] = []
   #timer: NodeJS.Timeout | undefined
+  #isEnding = false
   #ended: unknown
 
   constructor({ idleTimeout, onEnd }: { idleTimeout: number; onEnd: () => void }) {
@@ -61,7 +62,8 @@ export class IngestThread {
     this.#worker.unref()
     this.#worker.on('message', (answer: IngestAnswer) => {
       this.#waiting.shift()?.resolve(answer)
-      if (this.#waiting.length === 0) this.#worker.unref()
+      // One that is being ended holds the program until it is, or what waits for that would never be told.
+      if (this.#waiting.length === 0 && !this.#isEnding) this.#worker.unref()
     })
     this.#worker.on('error', (error) => this.#fail(new BerthError('internal', 'INGEST_THREAD', `an ingest thread failed: ${messageOf(error)}`, { cause: error })))
     this.#worker.on('exit', () => this.#fail(storeClosed()))
@@ -90,6 +92,7 @@ export class IngestThread {
   async end(): Promise<void> {
     clearTimeout(this.#timer)
     // Out of reach first: a thread that is ending takes no work.
+    this.#isEnding = true
     this.#onEnd()
     await this.#worker.terminate()
   }
