@@ -4,6 +4,7 @@
  * @example
  * throw new BerthError('not-found', 'VOLUME_NOT_FOUND', `get ${name}: no such volume`)
  */
+export { workInBackground } from './background-thread.ts'
 export { BerthError, type BerthErrorOptions, type ErrorKind, isErrno, isKind, kindOf, messageOf } from './errors.ts'
 export { type EmitEvent, type EngineEvent, formatNano, nowNano } from './events.ts'
 export type { FailPoint } from './fail-point.ts'

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs'
-import { BerthError, serveCalls } from '@berth/core'
+import { BerthError, serveCalls, workInBackground } from '@berth/core'
 import { cloneMount, closeMount, restrictMount, withRoot } from '@berth/linux'
 import { applyLayer, type ApplyLayerOptions, type ApplyLayerResult } from './apply-layer.ts'
 import { changesOf, type TreeChange } from './changes-of.ts'
@@ -138,4 +138,5 @@ function open(id: number, next: Reading['next'], release: () => void): Promise<v
   })
 }
 
+workInBackground()
 serveCalls(jobs)

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { fsyncSync, ftruncateSync, readSync, writeSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
-import { messageOf } from '@berth/core'
+import { messageOf, workInBackground } from '@berth/core'
 
 /** What the thread is asked to do with an ingest. Requests are answered in their order. */
 export type IngestRequest = { ingest: number } & (
@@ -92,6 +92,7 @@ function attempted(request: IngestRequest): Partial<IngestAnswer> {
   }
 }
 
+workInBackground()
 parentPort?.on('message', (request: IngestRequest) => {
   const buffer = request.kind === 'write' ? request.buffer : undefined
   const found = { size: 0, ...attempted(request), ...(buffer && { buffer }) }
