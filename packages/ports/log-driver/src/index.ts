@@ -21,6 +21,16 @@ export interface LogDriver {
 export interface LoggedContainer {
   id: string
   name: string
+  /** What the options `tag`, `labels`, `labels-regex`, `env` and `env-regex` choose from. */
+  imageId: string
+  /** As the request named it. */
+  imageName: string
+  /** Path and arguments of the main process. */
+  command: readonly string[]
+  createdAt: Date
+  labels: Readonly<Record<string, string>>
+  /** `NAME=value`. */
+  env: readonly string[]
   /** A directory of this container's own, for the driver to keep files in. */
   directory: string
 }
@@ -31,8 +41,10 @@ export interface LogEntry {
   stream: LogStream
   /** Nanoseconds since the epoch. */
   time: bigint
-  /** Content with its newline, when it had one. */
+  /** Content with its newline, when it had one; without it the line goes on with the stream's next entry. */
   line: Uint8Array
+  /** What the driver was told to keep with each entry: chosen labels and environment, the tag. */
+  attributes?: Readonly<Record<string, string>>
 }
 
 export interface ReadLogOptions {
@@ -53,9 +65,12 @@ export interface Log {
   readonly path: string | undefined
   /**
    * Synchronous on purpose, see above. An entry is a line, or at most 16 KiB of one; the end of a chunk ends no entry: what has no
-   * newline yet is kept safe, and read once its line is whole. Fails with `conflict` once the log is closed.
+   * newline yet is kept safe, and read once its line is whole. Fails with `conflict` once the log is closed, and with `unavailable` when
+   * it cannot be kept now (the disk is full, a peer takes no more): then nothing of the chunk was taken, and the caller brings it again.
    */
   write(stream: LogStream, chunk: Uint8Array): void
+  /** After `write` failed with `unavailable`: settles when it is worth another try. Absent where only time can tell. */
+  writable?(): Promise<void>
   /** Also of a closed log. */
   read(options: ReadLogOptions): AsyncIterable<LogEntry>
   /** Flushes a last unfinished line and ends followers. The log can be opened again. */

@@ -1,7 +1,6 @@
-import { join } from 'node:path'
 import type { HostConfig } from '@berth/api-types'
 import { BerthError } from '@berth/core'
-import type { Log, LogDriver } from '@berth/log-driver'
+import type { Log, LogDriver, LoggedContainer } from '@berth/log-driver'
 import type { Container } from './container.ts'
 import { type Context, stateDirOf } from './context.ts'
 
@@ -15,7 +14,17 @@ export function logDriverOf({ deps }: Context, { LogConfig }: HostConfig): LogDr
 
 /** Opens a container's log; the caller closes it. */
 export function openLog(ctx: Context, container: Container): Log | undefined {
-  const { host } = container.record.definition
-  const directory = join(stateDirOf(ctx, container.id))
-  return logDriverOf(ctx, host)?.open({ id: container.id, name: container.name, directory }, host.LogConfig?.Config ?? {})
+  const { config, createdAt, host, imageId } = container.record.definition
+  const logged: LoggedContainer = {
+    id: container.id,
+    name: container.name,
+    imageId,
+    imageName: config.Image ?? '',
+    command: [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])],
+    createdAt: new Date(createdAt),
+    labels: config.Labels ?? {},
+    env: config.Env ?? [],
+    directory: stateDirOf(ctx, container.id),
+  }
+  return logDriverOf(ctx, host)?.open(logged, host.LogConfig?.Config ?? {})
 }
