@@ -71,6 +71,22 @@ export function restrictMount(
   sysMountSetattr(MOUNT_SETATTR, directory, cString(path), flags, how, how.length)
 }
 
+/** @see mount_setattr(2) */
+const MOUNT_ATTR_IDMAP = 0x100000
+
+/**
+ * Makes a {@link cloneMount copy} of mounts show and take the owners of files as a user namespace has them: what is 0 on disk is that namespace's root there, and the other way round.
+ * Once for each mount.
+ * @throws as mount_setattr(2): `EINVAL` where a file system cannot, `EPERM` where the mount is mapped already
+ * @see mount_setattr(2), ID-mapped mounts, Linux 5.12
+ */
+export function idmapMount(fd: number, userNamespace: number, { recursive = false } = {}): void {
+  const how = Buffer.alloc(32)
+  how.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0)
+  how.writeBigUInt64LE(BigInt(userNamespace), 24)
+  sysMountSetattr(MOUNT_SETATTR, fd, cString(''), AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), how, how.length)
+}
+
 /** Makes the mount that is the working directory the root of the calling thread's mount namespace, and puts the one that was on top of it. @see pivot_root(2) */
 export function pivotRoot(): void {
   const number = pivotRootNumbers[process.arch]

@@ -1,4 +1,5 @@
 import { WorkerCalls, workerFile } from '@berth/core'
+import type { Mapping, MountRequest } from './mapped-mounts.ts'
 import type { NamespaceJobs, ProgramResult } from './namespace-worker.ts'
 import { deleteNetns } from './netns.ts'
 
@@ -23,6 +24,21 @@ export class NamespaceRunner implements AsyncDisposable {
   /** Makes a network namespace with loopback up; it lasts until {@link delete}. */
   async create(path: string): Promise<void> {
     await this.#thread.call('create', path)
+  }
+
+  /** Makes a network namespace that exists already, given by its file, last until {@link delete}, with loopback up. */
+  async adopt(path: string, namespace: string): Promise<void> {
+    await this.#thread.call('adopt', path, namespace)
+  }
+
+  /** See {@link mountMapped}. */
+  async mountMapped(mounts: readonly MountRequest[], mapping: Mapping, target: string): Promise<void> {
+    await this.#thread.call('mountMapped', mounts, mapping, target)
+  }
+
+  /** See {@link bindMapped}. */
+  async bindMapped(source: string, mapping: Mapping, target: string, options: { recursive?: boolean; isPrivate?: boolean } = {}): Promise<void> {
+    await this.#thread.call('bindMapped', source, mapping, target, options)
   }
 
   /** Idempotent. */

@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { serveCalls } from '@berth/core'
 import { withNetns } from './namespaces.ts'
-import { createNetnsHere } from './netns.ts'
+import { bindMapped, mountMapped } from './mapped-mounts.ts'
+import { adoptNetnsHere, createNetnsHere } from './netns.ts'
 
 export interface ProgramResult {
   status: number | null
@@ -13,6 +14,9 @@ export interface ProgramResult {
 /** What the thread does, one at a time. */
 export interface NamespaceJobs {
   create(path: string): void
+  adopt(path: string, namespace: string): void
+  mountMapped(...args: Parameters<typeof mountMapped>): void
+  bindMapped(...args: Parameters<typeof bindMapped>): void
   sysctls(path: string, values: Readonly<Record<string, string>>): void
   read(path: string, file: string): string
   run(path: string, program: string, args: readonly string[], input: string): ProgramResult
@@ -20,6 +24,9 @@ export interface NamespaceJobs {
 
 serveCalls<NamespaceJobs>({
   create: createNetnsHere,
+  adopt: adoptNetnsHere,
+  mountMapped,
+  bindMapped,
   sysctls: (path, values) =>
     withNetns(path, () => {
       for (const [name, value] of Object.entries(values)) writeFileSync(`/proc/sys/${name}`, value)

@@ -1,8 +1,8 @@
-import { closeSync, openSync, rmSync } from 'node:fs'
-import { isErrno } from '@berth/core'
+import { closeSync, openSync } from 'node:fs'
 import { libcFunction } from './libc.ts'
-import { mount, mountFlags, umount } from './mounts.ts'
-import { cloneFlags, comeBack, setns, unshare } from './namespaces.ts'
+import { mount, mountFlags } from './mounts.ts'
+import { cloneFlags, comeBack, setns, unshare, withNetns } from './namespaces.ts'
+import { dropNamespace, keepNamespace } from './user-namespaces.ts'
 
 const sysSocket = libcFunction('int socket(int family, int type, int protocol)')
 const sysIoctl = libcFunction('int ioctl(int fd, unsigned long request, void *argument)')
@@ -44,12 +44,16 @@ export function createNetnsHere(path: string): void {
   }
 }
 
-/** Ends a network namespace as soon as no process is in it, and removes its file. Idempotent. */
-export function deleteNetns(path: string): void {
+/** Makes a network namespace that exists already last until its file is unmounted, with loopback up. For worker threads. */
+export function adoptNetnsHere(path: string, namespace: string): void {
+  keepNamespace(namespace, path)
   try {
-    umount(path, { detach: true })
+    withNetns(path, loopbackUp)
   } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'EINVAL')) throw error // not there, or not mounted
+    deleteNetns(path)
+    throw error
   }
-  rmSync(path, { force: true })
 }
+
+/** Ends a network namespace as soon as no process is in it, and removes its file. Idempotent. */
+export const deleteNetns = dropNamespace
