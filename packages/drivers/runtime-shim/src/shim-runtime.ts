@@ -44,7 +44,7 @@ export class ShimRuntime implements OciRuntime {
     this.#logger = logger
   }
 
-  async create({ id, bundle, rootfs, stdio, signal }: CreateTaskOptions): Promise<ShimTask> {
+  async create({ id, bundle, rootfs, stdio, ioOwner, signal }: CreateTaskOptions): Promise<ShimTask> {
     // Awaited below, when the shim is on its way.
     const mounts = Promise.resolve(rootfs)
     mounts.catch(() => {})
@@ -63,7 +63,7 @@ export class ShimRuntime implements OciRuntime {
       if (signal?.aborted) abort()
       service = new TaskService(await TtrpcClient.connect(socket))
       const runtime = { binary: this.name, root: this.#runtimeRoot }
-      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime })
+      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime, ioOwner })
       signal?.throwIfAborted()
       io.connected()
       return this.#adopt(service, { id, bundle }, io, initPid)

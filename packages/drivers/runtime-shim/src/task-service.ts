@@ -32,6 +32,8 @@ export class TaskService {
     terminal: boolean
     stdio: StdioPaths
     runtime: { binary: string; root: string }
+    /** Whose the pipes of the container's and its execs' streams are. */
+    ioOwner?: { uid: number; gid: number } | undefined
   }): Promise<number> {
     const writer = new ProtoWriter().text(1, request.id).text(2, request.bundle)
     for (const mount of request.rootfs) {
@@ -40,7 +42,8 @@ export class TaskService {
       writer.bytes(3, nested.finish())
     }
     writer.uint(4, request.terminal).text(5, request.stdio.stdin).text(6, request.stdio.stdout).text(7, request.stdio.stderr)
-    const options = new ProtoWriter().text(6, request.runtime.binary).text(7, request.runtime.root).finish()
+    const owner = request.ioOwner ?? { uid: 0, gid: 0 }
+    const options = new ProtoWriter().uint(4, owner.uid).uint(5, owner.gid).text(6, request.runtime.binary).text(7, request.runtime.root).finish()
     writer.bytes(10, any('containerd.runc.v1.Options', options))
     return (await this.#call('Create', writer)).uint(1)
   }

@@ -38,6 +38,8 @@ export interface CreateTaskOptions {
    */
   rootfs: RootfsMounts | Promise<RootfsMounts>
   stdio: StdioOptions
+  /** Whose the standard streams are that are no terminal, on the machine: root of the task's user namespace, so that it may open `/dev/stdout`. The caller's when absent. */
+  ioOwner?: { uid: number; gid: number }
   signal?: AbortSignal
 }
 

@@ -72,8 +72,11 @@ export interface NetworkRequest {
 export interface ContainerNetworks {
   /** Checks and records what the container wants; nothing is made in the kernel yet. */
   reserve(request: NetworkRequest): Promise<void>
-  /** Makes the sandbox with all its endpoints and published ports; all or nothing. Joins the given sandbox for `container:…`. */
-  attach(containerId: string): Promise<NetworkSandbox>
+  /**
+   * Makes the sandbox with all its endpoints and published ports; all or nothing. Joins the given sandbox for `container:…`.
+   * @param options.namespace File of a network namespace that becomes the sandbox, as one that a user namespace owns; a new one when absent.
+   */
+  attach(containerId: string, options?: { namespace?: string }): Promise<NetworkSandbox>
   /** Takes the sandbox down; what was reserved stays. Idempotent. */
   detach(containerId: string): Promise<void>
   /** Forgets the container. Idempotent; detaches first when needed. */

@@ -72,12 +72,13 @@ export async function publishPorts(ctx: Context, container: ContainerRecord): Pr
   route.active.published = await driverOf(ctx, driver).publish(route.networkId, route.active.id, requests)
 }
 
-async function make(ctx: Context, container: ContainerRecord): Promise<void> {
+async function make(ctx: Context, container: ContainerRecord, namespace: string | undefined): Promise<void> {
   const { sandbox, mode, endpoints } = container
   if (!sandbox) return
   if (mode.kind === 'own') {
     mkdirSync(join(ctx.execDir, 'netns'), { recursive: true, mode: 0o700 })
-    await ctx.namespaces.create(sandbox.netns)
+    if (namespace === undefined) await ctx.namespaces.create(sandbox.netns)
+    else await ctx.namespaces.adopt(sandbox.netns, namespace)
     for (const endpoint of endpoints) await joinEndpoint(ctx, container, endpoint)
     await publishPorts(ctx, container)
   }
@@ -96,12 +97,12 @@ function greetLinked(ctx: Context, container: ContainerRecord): void {
 }
 
 /** Makes a container's sandbox with all its endpoints and published ports, or nothing. */
-export async function attach(ctx: Context, container: ContainerRecord): Promise<NetworkSandbox> {
+export async function attach(ctx: Context, container: ContainerRecord, { namespace }: { namespace?: string } = {}): Promise<NetworkSandbox> {
   if (container.mode.kind === 'container') return joinedSandbox(ctx, container.mode.id)
   if (container.sandbox) await takeDown(ctx, container) // of a start that did not end
   activate(ctx, container)
   try {
-    await make(ctx, container)
+    await make(ctx, container, namespace)
   } catch (error) {
     await takeDown(ctx, container, { isSilent: true }).catch((failure: unknown) => ctx.logger.error('a network that was half made could not be taken down', { container: container.id, error: messageOf(failure) }))
     throw error

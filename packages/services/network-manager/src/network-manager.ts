@@ -126,9 +126,12 @@ export class NetworkManager implements AsyncDisposable {
     if (wantsNames(this.#ctx, container)) this.#ctx.dns.prepare()
   }
 
-  /** Makes the sandbox with all its endpoints and published ports, or nothing. Gives the other's for `container:…`. */
-  async attach(containerId: string): Promise<NetworkSandbox> {
-    return this.#locked(containerId, (container) => attach(this.#ctx, container))
+  /**
+   * Makes the sandbox with all its endpoints and published ports, or nothing. Gives the other's for `container:…`.
+   * @param options.namespace File of a network namespace that becomes the sandbox, as one that a user namespace owns; a new one when absent.
+   */
+  async attach(containerId: string, options: { namespace?: string } = {}): Promise<NetworkSandbox> {
+    return this.#locked(containerId, (container) => attach(this.#ctx, container, options))
   }
 
   /** Takes the sandbox down; what was reserved stays. Idempotent. */
