@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ContainerBlkioStatEntry, ContainerStatsResponse } from '@berth/api-types'
 
@@ -9,17 +9,26 @@ export type CgroupSample = Pick<ContainerStatsResponse, 'blkio_stats' | 'pids_st
   cpu: NonNullable<ContainerStatsResponse['cpu_stats']>
 }
 
+/** Members of the block devices' figures that no current kernel counts. */
+export const unreadBlockIo = {
+  io_queue_recursive: null, io_service_time_recursive: null, io_wait_time_recursive: null, io_merged_recursive: null, io_time_recursive: null, sectors_recursive: null,
+} as unknown as NonNullable<ContainerStatsResponse['blkio_stats']> // prettier-ignore
+
 /** As the kernel says "no limit" on v1; more than any machine has. */
 const unlimited = 2 ** 62
 
-async function text(directory: string | undefined, file: string): Promise<string> {
+/** The kernel answers from memory: a read through the thread pool would cost ten times as much. */
+function text(directory: string | undefined, file: string): string {
   if (directory === undefined) return ''
-  // A controller that is not there, or a container that has just ended, counts nothing.
-  return readFile(join(directory, file), 'utf8').catch(() => '')
+  try {
+    return readFileSync(join(directory, file), 'utf8')
+  } catch {
+    return '' // a controller that is not there, or a container that has just ended, counts nothing
+  }
 }
 
-async function number(directory: string | undefined, file: string): Promise<number> {
-  return Number((await text(directory, file)).trim()) || 0
+function number(directory: string | undefined, file: string): number {
+  return Number(text(directory, file).trim()) || 0
 }
 
 /** `name value` lines. */
@@ -50,30 +59,19 @@ function entriesV2(content: string, fields: Record<string, string>): ContainerBl
   })
 }
 
-async function readV1(directories: CgroupDirectories, machineMemory: number): Promise<CgroupSample> {
+function readV1(directories: CgroupDirectories, machineMemory: number): CgroupSample {
   const { memory, cpuacct, cpu, pids, blkio } = directories
-  const [usage, maxUsage, failcnt, limit, memoryStat, total, perCpu, times, throttled, current, pidsMax, bytes, operations] = await Promise.all([
-    number(memory, 'memory.usage_in_bytes'),
-    number(memory, 'memory.max_usage_in_bytes'),
-    number(memory, 'memory.failcnt'),
-    number(memory, 'memory.limit_in_bytes'),
-    text(memory, 'memory.stat'),
-    number(cpuacct, 'cpuacct.usage'),
-    text(cpuacct, 'cpuacct.usage_percpu'),
-    text(cpuacct, 'cpuacct.stat'),
-    text(cpu, 'cpu.stat'),
-    number(pids, 'pids.current'),
-    text(pids, 'pids.max'),
-    text(blkio, 'blkio.throttle.io_service_bytes_recursive'),
-    text(blkio, 'blkio.throttle.io_serviced_recursive'),
-  ])
+  const times = text(cpuacct, 'cpuacct.stat')
+  const perCpu = text(cpuacct, 'cpuacct.usage_percpu')
+  const throttled = text(cpu, 'cpu.stat')
+  const limit = number(memory, 'memory.limit_in_bytes')
   const { user = 0, system = 0 } = pairs(times)
   const throttling = pairs(throttled)
   const ticks = 1e9 / 100
   return {
     cpu: {
       cpu_usage: {
-        total_usage: total,
+        total_usage: number(cpuacct, 'cpuacct.usage'),
         percpu_usage: perCpu.trim().split(/\s+/).filter(Boolean).map(Number),
         usage_in_usermode: user * ticks,
         usage_in_kernelmode: system * ticks,
@@ -84,25 +82,26 @@ async function readV1(directories: CgroupDirectories, machineMemory: number): Pr
         throttled_time: throttling['throttled_time'] ?? 0,
       },
     },
-    memory_stats: { usage, max_usage: maxUsage, failcnt, limit: Math.min(limit || unlimited, machineMemory), stats: pairs(memoryStat) },
-    pids_stats: pidsStats(current, pidsMax),
-    blkio_stats: { io_service_bytes_recursive: entriesV1(bytes), io_serviced_recursive: entriesV1(operations) },
+    memory_stats: {
+      usage: number(memory, 'memory.usage_in_bytes'),
+      max_usage: number(memory, 'memory.max_usage_in_bytes'),
+      failcnt: number(memory, 'memory.failcnt'),
+      limit: Math.min(limit || unlimited, machineMemory),
+      stats: pairs(text(memory, 'memory.stat')),
+    },
+    pids_stats: pidsStats(pids),
+    blkio_stats: {
+      io_service_bytes_recursive: entriesV1(text(blkio, 'blkio.throttle.io_service_bytes_recursive')),
+      io_serviced_recursive: entriesV1(text(blkio, 'blkio.throttle.io_serviced_recursive')),
+      ...unreadBlockIo,
+    },
   }
 }
 
-async function readV2(directory: string | undefined, machineMemory: number): Promise<CgroupSample> {
-  const [usage, peak, limit, memoryStat, events, cpuStat, current, pidsMax, io] = await Promise.all([
-    number(directory, 'memory.current'),
-    number(directory, 'memory.peak'),
-    text(directory, 'memory.max'),
-    text(directory, 'memory.stat'),
-    text(directory, 'memory.events'),
-    text(directory, 'cpu.stat'),
-    number(directory, 'pids.current'),
-    text(directory, 'pids.max'),
-    text(directory, 'io.stat'),
-  ])
-  const cpu = pairs(cpuStat)
+function readV2(directory: string | undefined, machineMemory: number): CgroupSample {
+  const io = text(directory, 'io.stat')
+  const limit = text(directory, 'memory.max')
+  const cpu = pairs(text(directory, 'cpu.stat'))
   const nano = (field: string): number => (cpu[field] ?? 0) * 1000
   return {
     cpu: {
@@ -110,26 +109,27 @@ async function readV2(directory: string | undefined, machineMemory: number): Pro
       throttling_data: { periods: cpu['nr_periods'] ?? 0, throttled_periods: cpu['nr_throttled'] ?? 0, throttled_time: nano('throttled_usec') },
     },
     memory_stats: {
-      usage,
-      ...(peak ? { max_usage: peak } : {}),
-      failcnt: pairs(events)['max'] ?? 0,
+      usage: number(directory, 'memory.current'),
+      // As in Docker: how often memory ran out.
+      failcnt: pairs(text(directory, 'memory.events'))['oom'] ?? 0,
       limit: Math.min(Number(limit.trim()) || unlimited, machineMemory),
-      stats: pairs(memoryStat),
+      stats: pairs(text(directory, 'memory.stat')),
     },
-    pids_stats: pidsStats(current, pidsMax),
+    pids_stats: pidsStats(directory),
     blkio_stats: {
       io_service_bytes_recursive: entriesV2(io, { rbytes: 'read', wbytes: 'write' }),
       io_serviced_recursive: entriesV2(io, { rios: 'read', wios: 'write' }),
+      ...unreadBlockIo,
     },
   }
 }
 
-function pidsStats(current: number, max: string): NonNullable<ContainerStatsResponse['pids_stats']> {
-  const limit = Number(max.trim())
-  return { current, ...(limit > 0 ? { limit } : {}) }
+function pidsStats(directory: string | undefined): NonNullable<ContainerStatsResponse['pids_stats']> {
+  const limit = Number(text(directory, 'pids.max').trim())
+  return { current: number(directory, 'pids.current'), ...(limit > 0 ? { limit } : {}) }
 }
 
 /** Reads what a control group has used, as `stats` tells it. @see kernel documentation, cgroup-v1 and cgroup-v2 */
-export function readCgroup(directories: CgroupDirectories, machineMemory: number): Promise<CgroupSample> {
+export function readCgroup(directories: CgroupDirectories, machineMemory: number): CgroupSample {
   return directories['memory'] ? readV1(directories, machineMemory) : readV2(directories['unified'], machineMemory)
 }

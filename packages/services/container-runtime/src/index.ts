@@ -28,7 +28,8 @@ export type {
   VolumeMount,
   VolumeRequest,
 } from './dependencies.ts'
-export type { Filters, ListOptions } from './list.ts'
+export type { ListOptions } from './list.ts'
+export type { Filters } from './list-filters.ts'
 export type { LogsOptions } from './logs.ts'
 export { type ContainerOperations, type ContainerRuntime, type ExecOperations, type ImageUser, openContainerRuntime } from './runtime.ts'
 export type { StatsOptions } from './stats.ts'

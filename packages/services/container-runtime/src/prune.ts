@@ -1,7 +1,7 @@
 import { isKind } from '@berth/core'
 import { type Context } from './context.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import { type Filters, matchesLabel } from './list.ts'
+import { type Filters, matchesLabel } from './list-filters.ts'
 import { invalid } from './validate-config.ts'
 
 const units: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }

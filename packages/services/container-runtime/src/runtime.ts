@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { ContainerCreateRequest, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, ExecConfig, ExecInspectResponse, Resources, RestartPolicy } from '@berth/api-types'
 import { BerthError, isKind, KeyedMutex, messageOf, silent } from '@berth/core'
+import { NamespaceRunner } from '@berth/linux'
 import type { LogEntry } from '@berth/log-driver'
 import { AccountCache } from './accounts.ts'
 import type { PathStat } from './archive/path-stat.ts'
@@ -18,7 +19,8 @@ import type { ContainerRuntimeDependencies } from './dependencies.ts'
 import { Execs } from './execs.ts'
 import { inspectContainer } from './inspect.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { type Filters, listContainers, type ListOptions } from './list.ts'
+import { listContainers, type ListOptions } from './list.ts'
+import type { Filters } from './list-filters.ts'
 import { type LogsOptions, readLogs } from './logs.ts'
 import { findMachine } from './machine.ts'
 import { pruneContainers } from './prune.ts'
@@ -26,6 +28,7 @@ import { ContainerRecords } from './records.ts'
 import { renameContainer } from './rename.ts'
 import { restoreContainers } from './restore.ts'
 import { statsOf, type StatsOptions } from './stats.ts'
+import { StatsSampler } from './stats-sampler.ts'
 import type { Attachment } from './streams.ts'
 import { topContainer } from './top.ts'
 import { updateContainer } from './update.ts'
@@ -106,6 +109,7 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
     logger: deps.logger ?? silent,
     records: new ContainerRecords(join(options.stateDir, 'containers.db')),
     containers: new ContainerIndex(),
+    namespaces: new NamespaceRunner(),
     locks: new KeyedMutex(),
     closed: closing.signal,
   }
@@ -116,6 +120,7 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
   const close = async (): Promise<void> => {
     closing.abort()
     await files[Symbol.asyncDispose]()
+    await context.namespaces[Symbol.asyncDispose]()
     for (const container of ctx.containers.all()) letGo(container)
     ctx.records[Symbol.dispose]()
   }
@@ -146,6 +151,7 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
 
 function containerOperations(ctx: Context, lifecycle: Lifecycle): ContainerOperations {
   const resolve = (ref: string): Container => ctx.containers.resolve(ref)
+  const sampler = new StatsSampler(ctx)
   return {
     create: (name, request, options) => createContainer(ctx, name, request, options),
     list: (options) => listContainers(ctx, options),
@@ -169,7 +175,7 @@ function containerOperations(ctx: Context, lifecycle: Lifecycle): ContainerOpera
     },
     prune: (filters) => pruneContainers(ctx, lifecycle, filters),
     top: async (ref, psArgs) => topContainer(ctx, resolve(ref), psArgs),
-    stats: (ref, options) => statsOf(ctx, resolve(ref), options),
+    stats: (ref, options) => statsOf(sampler, resolve(ref), options),
     resize: async (ref, size) => resizeContainer(ctx, resolve(ref), size),
     logs: async (ref, options) => readLogs(ctx, resolve(ref), options),
     attach: async (ref, options) => attachContainer(ctx, resolve(ref), options),
