@@ -1,4 +1,5 @@
 export { LineSplitter, maxEntryBytes } from './line-splitter.ts'
+export { attributesOf, checkOptions, type DeliveryOptions, invalidOption, parseCount, parseDelivery, parseFlag, parseSize, tagOf } from './log-options.ts'
 
 /**
  * The log driver port: what a container runtime asks of whatever keeps the output of containers.
