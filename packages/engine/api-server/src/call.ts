@@ -31,9 +31,10 @@ export interface Route {
 }
 
 export function json(call: Call, status: number, body: unknown): void {
-  const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
-  call.response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': bytes.length })
-  call.response.end(bytes)
+  // As text it leaves in one write together with the head.
+  const text = `${JSON.stringify(body)}\n`
+  call.response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) })
+  call.response.end(text)
 }
 
 export function noContent(call: Call): void {

@@ -22,19 +22,34 @@ type Match = { handler: Handler; params: Record<string, string> } | 'no such pat
 
 export type Router = (method: string, path: string) => Match
 
+/** First part and last part of a path; the last of a route is `*` where it varies. */
+function keyOf(path: string): { first: string; last: string } {
+  const parts = path.split('/')
+  const last = parts.at(-1) ?? ''
+  return { first: parts[1] ?? '', last: last.startsWith('{') ? '*' : last }
+}
+
 /** Finds the handler of a request. What the API has and no route serves is answered by `unsupported`. */
 export function createRouter(routes: readonly Route[], unsupported: Handler): Router {
   const served = new Set(routes.map(({ method, path }) => `${method} ${path}`))
   const rest = operations.filter(({ method, path }) => !served.has(`${method} ${path}`)).map(({ method, path }): Route => ({ method, path, handler: unsupported }))
+  const all = [...routes, ...rest]
   // Fixed paths before those with parts that vary: /images/json is not an image called json.
-  const compiled = [...routes, ...rest].map(compile).toSorted((a, b) => a.names.length - b.names.length)
+  const fixed = Map.groupBy(all.filter(({ path }) => !path.includes('{')), ({ path }) => path)
+  const varying = Map.groupBy(all.filter(({ path }) => path.includes('{')).map((route) => ({ ...compile(route), ...keyOf(route.path) })), ({ first, last }) => `${first} ${last}`)
   return (method, path) => {
-    let known = false
-    for (const route of compiled) {
-      const match = route.pattern.exec(path)
-      if (!match) continue
-      known = true
-      if (route.method === method) return { handler: route.handler, params: Object.fromEntries(route.names.map((name, index) => [name, decode(match[index + 1] ?? '')])) }
+    const here = fixed.get(path)
+    const exact = here?.find((route) => route.method === method)
+    if (exact) return { handler: exact.handler, params: {} }
+    let known = here !== undefined
+    const { first, last } = keyOf(path)
+    for (const key of [`${first} ${last}`, `${first} *`]) {
+      for (const route of varying.get(key) ?? []) {
+        const match = route.pattern.exec(path)
+        if (!match) continue
+        known = true
+        if (route.method === method) return { handler: route.handler, params: Object.fromEntries(route.names.map((name, index) => [name, decode(match[index + 1] ?? '')])) }
+      }
     }
     return known ? 'no such method' : 'no such path'
   }

@@ -69,7 +69,8 @@ export class ApiServer implements AsyncDisposable {
     const server = createServer({
       maxHeaderSize: 32 << 10,
       requestTimeout: 0, // an image may take long to send
-      keepAliveTimeout: 300_000,
+      // Clients on this machine are seen to leave; a timer for every answer would cost more than the answer.
+      keepAliveTimeout: 'path' in address ? 0 : 300_000,
       shouldUpgradeCallback: ({ url = '' }) => hijackPaths.test(url.split('?')[0] ?? ''),
     })
     server.on('connection', (socket) => {
@@ -108,7 +109,9 @@ export class ApiServer implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const abort = new AbortController()
-    response.once('close', () => abort.abort(new BerthError('cancelled', 'CLIENT_GONE', 'the client is gone')))
+    response.once('close', () => {
+      if (!response.writableFinished) abort.abort(new BerthError('cancelled', 'CLIENT_GONE', 'the client is gone'))
+    })
     response.on('error', () => {}) // a client that is gone is no error of ours
     for (const [name, value] of Object.entries(this.#headers)) response.setHeader(name, value)
     const [path = '/', search = ''] = (request.url ?? '/').split(/\?(.*)/s)
