@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { BerthError, isErrno } from '@berth/core'
@@ -53,6 +53,18 @@ export async function launchShim(options: LaunchOptions): Promise<number> {
 /** Node passes a child any descriptor by number, but gives a listening socket's no public name. */
 function listeningFd(server: Server): number {
   return (server as unknown as { _handle: { fd: number } })._handle.fd
+}
+
+/** The shims that serve a bundle: what runs in that directory, where nothing of a container can be. */
+export function shimsOf(bundle: string): number[] {
+  return readdirSync('/proc').filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readlinkSync(`/proc/${name}/cwd`) === bundle
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES')) return false
+      throw error
+    }
+  }).map(Number) // prettier-ignore
 }
 
 /** The last words of a shim that ended too early. */

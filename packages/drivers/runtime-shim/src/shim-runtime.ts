@@ -7,7 +7,7 @@ import { runtimeError } from './errors.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { OomCounter } from './oom-counter.ts'
 import { openIo, type ProcessIo, removePipes } from './process-io.ts'
-import { launchShim, shimLog } from './shim-process.ts'
+import { launchShim, shimLog, shimsOf } from './shim-process.ts'
 import { type ShimConnection, ShimTask } from './shim-task.ts'
 import { oomOf, TaskService } from './task-service.ts'
 import { RpcClosed, RpcFailure, serveTtrpc, TtrpcClient } from './ttrpc.ts'
@@ -110,6 +110,12 @@ export class ShimRuntime implements OciRuntime {
     }
     await this.#clean(id, bundle, true)
     return undefined
+  }
+
+  async destroy({ id, bundle }: { id: string; bundle: string }): Promise<void> {
+    checkId(id)
+    for (const pid of shimsOf(bundle)) killShim(pid)
+    await this.#clean(id, bundle, true)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -318,6 +318,16 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
       expect((await again!.wait()).status).toBe(5)
     })
 
+    it('destroys a task, running or not there', async () => {
+      const bundle = await harness.bundle('wait', none)
+      const task = await harness.runtime.create({ ...bundle, stdio: none })
+      await task.start()
+      await harness.runtime.destroy(bundle)
+      expect((await task.wait()).status).toBe(137)
+      expect(await harness.runtime.reconnect({ ...bundle, stdio: none })).toBeUndefined()
+      await harness.runtime.destroy(bundle)
+    })
+
     it('knows no task of a bundle that never ran', async () => {
       const bundle = await harness.bundle('print', none)
       expect(await harness.runtime.reconnect({ ...bundle, stdio: none })).toBeUndefined()

@@ -19,6 +19,11 @@ export interface OciRuntime extends AsyncDisposable {
   create(options: CreateTaskOptions): Promise<Task>
   /** The task of a bundle that was created earlier, perhaps by another process; undefined when it is gone (what was left of it is then removed). */
   reconnect(options: { id: string; bundle: string; stdio: StdioOptions; execs?: { id: string; stdio: StdioOptions }[] }): Promise<Task | undefined>
+  /**
+   * Kills whatever there is of a task and removes it, also when what supervises it does not answer: the last resort. Who waits for the task learns that it
+   * was killed. Idempotent; nothing is there afterwards but processes that the kernel does not let die.
+   */
+  destroy(options: { id: string; bundle: string }): Promise<void>
 }
 
 export interface StdioOptions {

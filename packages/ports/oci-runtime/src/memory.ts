@@ -302,6 +302,13 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
       const state = world.tasks.get(id)
       return state && connectTask(id, state)
     },
+    async destroy({ id }) {
+      await before('destroy', id)
+      const state = world.tasks.get(id)
+      world.tasks.delete(id)
+      for (const exec of state?.execs.values() ?? []) exec.end(137)
+      state?.init.end(137)
+    },
     async [Symbol.asyncDispose]() {
       for (const release of releases.splice(0)) release()
     },

@@ -1,0 +1,186 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { type Logger, messageOf } from '@berth/core'
+import { seccompProgram, type SeccompProfile } from './seccomp-program.ts'
+
+const run = promisify(execFile)
+
+/** What decides how a process is run in a container; a part of an OCI `process`. */
+interface ProcessSpec {
+  rlimits?: { type: string; soft: number; hard: number }[]
+  oomScoreAdj?: number
+  apparmorProfile?: string
+  selinuxLabel?: string
+  scheduler?: object
+  ioPriority?: object
+}
+
+interface Config {
+  process?: ProcessSpec
+  linux?: { cgroupsPath?: string; namespaces?: { type: string; path?: string }[]; seccomp?: SeccompProfile; personality?: object; intelRdt?: object; uidMappings?: object[]; gidMappings?: object[] }
+}
+
+/** The part of runc's own state of a container that crun needs. @see opencontainers/runc, libcontainer.State */
+interface RuncState {
+  init_process_pid: number
+  init_process_start: number
+}
+
+/** Limits that could end crun between the start of the process and its report, which would be taken for a failure. */
+const disturbing = new Set(['RLIMIT_FSIZE', 'RLIMIT_AS', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_CPU', 'RLIMIT_RTTIME'])
+/** Calls that use keyrings: crun does not join the container's session keyring. */
+const keyringCalls = ['keyctl', 'add_key', 'request_key']
+
+/**
+ * Runs further processes of runc's containers with crun, which is written in C and needs a third of the time. The shim is given a script for its runtime: it
+ * passes everything to runc, but for execs without a terminal in containers that {@link FastExec.prepare} has described to crun. Whatever crun cannot do, runc does.
+ */
+export class FastExec {
+  /** What the shim is to run in place of runc. */
+  readonly script: string
+  readonly #root: string
+  readonly #programs = new Map<string, Buffer | undefined>()
+
+  private constructor(script: string, root: string) {
+    this.script = script
+    this.#root = root
+  }
+
+  /**
+   * Undefined where crun is not there or does not do what is needed.
+   * @param root its own directory, made when missing
+   */
+  static async open(options: { root: string; script: string; runc: string; crun: string; logger: Logger }): Promise<FastExec | undefined> {
+    const [runc, crun] = [findProgram(options.runc), findProgram(options.crun)]
+    if (!runc || !crun) return undefined
+    try {
+      const { stdout } = await run(crun, ['--version'])
+      if (!/^crun version ([1-9]\d*)\./m.test(stdout) || !['+SECCOMP', '+CAP'].every((feature) => stdout.includes(feature))) return undefined
+      mkdirSync(options.root, { recursive: true, mode: 0o700 })
+      replaceFile(options.script, scriptOf({ ...options, runc, crun }), 0o700)
+    } catch (error) {
+      options.logger.warn('crun cannot be used for execs', { error: messageOf(error) })
+      return undefined
+    }
+    return new FastExec(options.script, options.root)
+  }
+
+  /**
+   * Describes a running container to crun, unless that was done, so that the process that is to run in it next can be run by crun.
+   * @param runcState runc's directory of the container
+   */
+  prepare(container: { id: string; bundle: string; runcState: string }, exec: { id: string; process: ProcessSpec }): void {
+    const directory = join(this.#root, container.id)
+    if (!existsSync(directory)) this.#describe(container, directory)
+    if (!isOrdinary(exec.process)) writeFileSync(join(directory, `not-${exec.id}`), '')
+  }
+
+  /** Forgets an exec. */
+  forgetExec(id: string, execId: string): void {
+    rmSync(join(this.#root, id, `not-${execId}`), { force: true })
+  }
+
+  /** Forgets a container. */
+  forget(id: string): void {
+    rmSync(join(this.#root, id), { recursive: true, force: true })
+  }
+
+  #describe({ id, bundle, runcState }: { id: string; bundle: string; runcState: string }, directory: string): void {
+    const { process = {}, linux = {} } = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as Config
+    const filter = linux.seccomp && this.#programOf(linux.seccomp)
+    // Made elsewhere and moved, so that the script sees all of it or nothing; an empty one says that crun cannot do it.
+    const temporary = join(this.#root, `.${id}`)
+    rmSync(temporary, { recursive: true, force: true })
+    mkdirSync(temporary, { mode: 0o700 })
+    if (filter && isOrdinary(process) && !linux.personality && !linux.intelRdt && linux.cgroupsPath?.startsWith('/')) {
+      // From runc, and not from /proc: the pid of a process that has ended may be another's by now.
+      const { init_process_pid: pid, init_process_start: start } = JSON.parse(readFileSync(join(runcState, 'state.json'), 'utf8')) as RuncState
+      const write = (name: string, content: string | Uint8Array): void => writeFileSync(join(temporary, name), content, { mode: 0o600 })
+      const { namespaces, uidMappings, gidMappings } = linux
+      // The filter itself is in a file; without flags, as runc has it.
+      const seccomp = { defaultAction: linux.seccomp?.defaultAction, flags: linux.seccomp?.flags ?? [] }
+      write('seccomp.bpf', filter)
+      write('config.json', JSON.stringify({ ociVersion: '1.0.2', root: { path: 'rootfs' }, process: { args: ['/'], cwd: '/' }, linux: { namespaces, uidMappings, gidMappings, seccomp } }))
+      write('oom', `${process.oomScoreAdj ?? ''}\n`)
+      const status = {
+        pid, 'process-start-time': start, 'cgroup-path': linux.cgroupsPath, scope: '', rootfs: join(bundle, 'rootfs'), 'systemd-cgroup': false, bundle,
+        created: '', owner: '', detached: true, external_descriptors: '[]',
+      } // prettier-ignore
+      write('status', JSON.stringify(status))
+    }
+    renameSync(temporary, directory)
+  }
+
+  #programOf(profile: SeccompProfile): Buffer | undefined {
+    if (profile.listenerPath || allowsKeyrings(profile)) return undefined
+    const key = createHash('sha256').update(JSON.stringify(profile)).digest('hex')
+    if (!this.#programs.has(key)) {
+      if (this.#programs.size >= 64) this.#programs.clear()
+      this.#programs.set(key, seccompProgram(profile, join(this.#root, `.${key}`)))
+    }
+    return this.#programs.get(key)
+  }
+}
+
+function isOrdinary({ rlimits, apparmorProfile, selinuxLabel, scheduler, ioPriority }: ProcessSpec): boolean {
+  return !apparmorProfile && !selinuxLabel && !scheduler && !ioPriority && !rlimits?.some(({ type }) => disturbing.has(type))
+}
+
+function allowsKeyrings({ defaultAction, syscalls = [] }: SeccompProfile): boolean {
+  const refuses = (action: string): boolean => action === 'SCMP_ACT_ERRNO' || action.startsWith('SCMP_ACT_KILL')
+  return !refuses(defaultAction) || syscalls.some(({ names, action }) => !refuses(action) && names.some((name) => keyringCalls.includes(name)))
+}
+
+function findProgram(name: string): string | undefined {
+  const candidates = name.includes('/') ? [name] : (process.env['PATH'] ?? '').split(delimiter).map((directory) => join(directory, name))
+  return candidates.find((path) => {
+    try {
+      accessSync(path, constants.X_OK)
+      return statSync(path).isFile()
+    } catch {
+      return false
+    }
+  })
+}
+
+function replaceFile(path: string, content: string, mode: number): void {
+  writeFileSync(`${path}.new`, content, { mode })
+  renameSync(`${path}.new`, path)
+}
+
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
+/**
+ * The arguments are those of containerd's go-runc, in its order; any others go to runc.
+ *
+ * Descriptor 3 of crun is a pipe that the process inherits until it has become the program it is to run, so that the end of it says that this has worked. What crun
+ * says there is why it has not; then runc tries, which finds the same reason in the words that users know, or can do it. A crun that fails without saying why, or over its
+ * report, may have started the process, which must not run twice.
+ */
+function scriptOf({ root, runc, crun }: { root: string; runc: string; crun: string }): string {
+  return `#!/bin/sh
+# Written by @berth/runtime-shim.
+state=${quote(root)}
+exec=\${12##*/}
+exec=\${exec%.pid}
+if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file' ] && [ -e "$state/\${13}/status" ] && [ ! -e "$state/\${13}/not-$exec" ]; then
+  read -r oom <"$state/\${13}/oom"
+  [ -z "$oom" ] || echo "$oom" >/proc/self/oom_score_adj
+  exec 4>&1
+  failure=$(${quote(crun)} --root "$state" --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&4 4>&-)
+  status=$?
+  [ $status = 0 ] && [ -z "$failure" ] && exit 0
+  case $failure in
+    '' | *"\${12}"*)
+      echo "{\\"level\\":\\"error\\",\\"msg\\":\\"exec failed: crun ended with $status\\"}" >>"$4"
+      exit 1
+      ;;
+  esac
+  exec 4>&-
+fi
+exec ${quote(runc)} "$@"
+`
+}
