@@ -3,16 +3,27 @@ import type { Container } from './container.ts'
 
 const hexadecimal = /^[0-9a-f]{1,64}$/
 
-/** The containers in memory, by ID and by name. */
+/** The containers in memory, by ID and by name. One whose removal was recorded is found by its former name only while nobody else has it. */
 export class ContainerIndex {
   readonly #byId = new Map<string, Container>()
   readonly #idByName = new Map<string, string>()
+  readonly #idByFormerName = new Map<string, string>()
 
   /** Throws `conflict` with Docker's words when the name is taken. */
   add(container: Container): void {
-    this.#checkFree(container.name)
-    this.#byId.set(container.id, container)
-    this.#idByName.set(container.name, container.id)
+    const { id, name, record } = container
+    if (record.phase === 'removing') this.#idByFormerName.set(name, id)
+    else {
+      this.#checkFree(name)
+      this.#idByName.set(name, id)
+    }
+    this.#byId.set(id, container)
+  }
+
+  /** Others may have its name from now on. */
+  freeName({ id, name }: Container): void {
+    if (this.#idByName.get(name) === id) this.#idByName.delete(name)
+    this.#idByFormerName.set(name, id)
   }
 
   /** Throws `conflict` when the new name is taken. */
@@ -25,7 +36,7 @@ export class ContainerIndex {
 
   delete(container: Container): void {
     this.#byId.delete(container.id)
-    if (this.#idByName.get(container.name) === container.id) this.#idByName.delete(container.name)
+    for (const ids of [this.#idByName, this.#idByFormerName]) if (ids.get(container.name) === container.id) ids.delete(container.name)
   }
 
   hasName(name: string): boolean {
@@ -43,7 +54,8 @@ export class ContainerIndex {
   /** By full ID, name, or an ID prefix that only one container has. Throws `not-found`, or `invalid-argument` for an ambiguous prefix. */
   resolve(ref: string): Container {
     const name = ref.startsWith('/') ? ref.slice(1) : ref
-    const container = this.#byId.get(ref) ?? this.#byId.get(this.#idByName.get(name) ?? '') ?? this.#byPrefix(ref)
+    const named = this.#idByName.get(name) ?? this.#idByFormerName.get(name) ?? ''
+    const container = this.#byId.get(ref) ?? this.#byId.get(named) ?? this.#byPrefix(ref)
     // A container that is still being made is nobody's yet.
     if (!container || container.record.phase === 'creating') throw new BerthError('not-found', 'CONTAINER_NOT_FOUND', `No such container: ${ref}`)
     return container

@@ -4,6 +4,7 @@ import type { ContainerStreams } from './container-streams.ts'
 import type { Exec } from './exec-process.ts'
 import type { HealthMonitor } from './health.ts'
 import type { ContainerRecord, ContainerState } from './records.ts'
+import { checkMove, type ContainerStatus } from './state-machine.ts'
 
 /** From the start of a container's task until its end. */
 export interface Run {
@@ -12,8 +13,8 @@ export interface Run {
   log: Log | undefined
   /** Settles when the end of the task is recorded and everything it held is given back. */
   ended: Promise<void>
-  /** The kernel killed one of its processes for the memory limit. */
-  oomKilled: boolean
+  /** It became unhealthy, and is ended to be started again. */
+  isUnhealthy: boolean
 }
 
 export type WaitCondition = 'not-running' | 'next-exit' | 'removed'
@@ -39,16 +40,12 @@ export class Container {
   health: HealthMonitor | undefined
   /** Where its log is; found out when first asked for. */
   logPath: string | undefined
+  /** What inspect tells of its definition; made when first asked for, and again for another definition. */
+  described: { definition: ContainerRecord['definition']; as: object } | undefined
   /** A start that the restart policy has put off. */
   pendingRestart: { timer: NodeJS.Timeout } | undefined
-  /** Milliseconds of the last wait of the restart policy. */
-  restartDelay = 0
   /** A removal is under way: nothing starts any more. */
   isRemoving = false
-  /** It is being stopped: its restart policy does not apply. */
-  isStopping = false
-  /** A client stops it to start it again at once. */
-  isRestarted = false
   readonly #waiters = new Set<Waiter>()
 
   constructor(record: ContainerRecord) {
@@ -67,6 +64,22 @@ export class Container {
     return this.record.state
   }
 
+  /** It is being stopped: its restart policy does not apply. */
+  get isStopping(): boolean {
+    return this.state.intent?.kind === 'stop' || this.isRestarted
+  }
+
+  /** A client stops it to start it again at once. */
+  get isRestarted(): boolean {
+    return this.state.intent?.kind === 'restart'
+  }
+
+  /** Changes its state in memory. Throws `internal` for a transition that does not exist. */
+  become(status: ContainerStatus, changes: Partial<Omit<ContainerState, 'status'>> = {}): void {
+    checkMove(this.id, this.state.status, status)
+    Object.assign(this.state, changes, { status })
+  }
+
   /** As Docker's `State.Running`: also while paused or between restarts. */
   get isRunning(): boolean {
     return ['running', 'paused', 'restarting'].includes(this.state.status)
@@ -74,7 +87,7 @@ export class Container {
 
   /** The status as clients see it. */
   get status(): string {
-    if (this.isRemoving || this.record.phase === 'removing') return this.state.status === 'dead' ? 'dead' : 'removing'
+    if (this.isRemoving || this.record.phase === 'removing' || this.record.phase === 'removed') return this.state.status === 'dead' ? 'dead' : 'removing'
     return this.state.status === 'starting' ? 'created' : this.state.status
   }
 

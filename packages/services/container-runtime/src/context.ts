@@ -1,14 +1,19 @@
 import { join } from 'node:path'
-import { type KeyedMutex, type Logger, messageOf, nowNano } from '@berth/core'
+import { type FailPoint, type KeyedMutex, type Logger, messageOf, nowNano } from '@berth/core'
 import type { HostConfig } from '@berth/api-types'
+import type { NamespaceRunner } from '@berth/linux'
 import type { AccountCache, AccountReader } from './accounts.ts'
 import type { CgroupDirectories } from './cgroup-stats.ts'
 import type { Container } from './container.ts'
 import type { ContainerFiles } from './container-files.ts'
 import type { ContainerIndex } from './container-index.ts'
 import type { ContainerRuntimeDependencies } from './dependencies.ts'
+import type { ContainerFailPoint } from './fail-points.ts'
+import type { Leftovers } from './leftovers.ts'
+import type { Backlog, BacklogLimits } from './output-spool.ts'
 import type { ContainerRecords } from './records.ts'
 import type { MachineFeatures } from './spec/index.ts'
+import type { UsernsOptions } from './userns/choose-mapping.ts'
 
 export interface ContainerRuntimeOptions {
   /** Directory of the records, logs and files of containers; made when missing. */
@@ -21,6 +26,18 @@ export interface ContainerRuntimeOptions {
   accounts?: AccountReader
   /** Milliseconds after its last copy until a thread that copies from and to containers ends; 5000 when absent. */
   copyLinger?: number
+  /** Milliseconds that a removal by force waits for a process that was killed, and for what does not come to an end; 10000 when absent. */
+  patience?: number
+  /** Called with `container.` and each of {@link failPoints}; for tests of crashes. */
+  failPoint?: FailPoint
+  /** Which user namespaces containers get. */
+  userns?: UsernsOptions
+  /** Directories of CDI specifications, in growing priority; `/etc/cdi` and `/var/run/cdi` when absent. */
+  cdiSpecDirs?: readonly string[]
+  /** What is kept of output for clients that do not take it. */
+  backlog?: Partial<BacklogLimits>
+  /** What happens to an attached exec whose client goes: `keep`, as in Docker, or `kill`; a container's annotation says it for its own. */
+  execOnDisconnect?: 'keep' | 'kill' | undefined
   /** What a container gets that does not say. */
   defaults?: Pick<HostConfig, 'LogConfig' | 'Init' | 'ShmSize' | 'CgroupParent' | 'Ulimits'>
 }
@@ -38,8 +55,15 @@ export interface Context {
   containers: ContainerIndex
   /** Their root file systems, for copies. */
   files: ContainerFiles
+  /** Mounts for user namespaces, in a thread that the first of them starts. */
+  namespaces: NamespaceRunner
+  /** Output that clients have not taken yet. */
+  backlog: Backlog
   /** A container's transitions, by its ID. */
   locks: KeyedMutex
+  /** What is left of containers that are gone for their users. */
+  leftovers: Leftovers
+  failPoint(step: ContainerFailPoint): void
   /** Aborts when the runtime lets go of its containers. */
   closed: AbortSignal
 }

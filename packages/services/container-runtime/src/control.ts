@@ -1,39 +1,30 @@
 import { BerthError, isKind } from '@berth/core'
-import type { Container, Run } from './container.ts'
+import type { Container } from './container.ts'
 import { type Context, emit, noteState } from './context.ts'
+import { endRun, expectEnd, signalRun, thaw } from './end-run.ts'
 import { checkActive } from './execs.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import { parseSignal } from './signals.ts'
+import { parseSignal, stopSignalOf, stopTimeoutOf } from './signals.ts'
+import type { Intent } from './state-machine.ts'
 
-const sigterm = 15
 const sigkill = 9
-/** Seconds, as in Docker. */
-const defaultStopTimeout = 10
-const longestTimer = 2 ** 31 - 1
 
 function notRunning({ id }: Container): BerthError {
   return new BerthError('conflict', 'CONTAINER_NOT_RUNNING', `Container ${id} is not running`)
 }
 
-/** A signal to the main process; one to a process that has just ended is no failure. */
-async function signalTask(ctx: Context, container: Container, run: Run, signal: number): Promise<void> {
+/** Does something to a container that is recorded from its beginning until its end, whichever it is. */
+async function intend(ctx: Context, container: Container, intent: Intent, work: () => Promise<void>): Promise<void> {
+  container.state.intent = intent
+  noteState(ctx, container)
   try {
-    await run.task.kill(signal)
-  } catch (error) {
-    if (!isKind(error, 'not-found')) throw error
-  }
-  emit(ctx, container, 'kill', { signal: String(signal) })
-}
-
-/** Whether it has ended within `seconds`; negative waits for ever. */
-async function endsWithin(run: Run, seconds: number): Promise<boolean> {
-  if (seconds < 0) return run.ended.then(() => true)
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), Math.min(seconds * 1000, longestTimer))))
-  try {
-    return await Promise.race([run.ended.then(() => true), late])
+    await work()
   } finally {
-    clearTimeout(timer)
+    // A transition that it brought about has recorded its end already.
+    if (container.state.intent === intent && !ctx.closed.aborted) {
+      container.state.intent = undefined
+      noteState(ctx, container)
+    }
   }
 }
 
@@ -45,97 +36,93 @@ export interface StopOptions {
   byEngine?: boolean
 }
 
-/** Ends a container in an orderly way, then by force. Throws `not-modified` when it does not run. */
-export async function stopContainer(ctx: Context, lifecycle: Lifecycle, container: Container, options: StopOptions): Promise<void> {
+type EndIntent = Extract<Intent, { signal: number }>
+
+function endIntent(kind: EndIntent['kind'], container: Container, { timeout, signal, byEngine }: StopOptions): EndIntent {
   const { config } = container.record.definition
-  const text = options.signal || config.StopSignal
-  const signal = text ? parseSignal(text) : sigterm
-  const timeout = options.timeout ?? config.StopTimeout ?? defaultStopTimeout
-  if (!container.isRunning) throw new BerthError('not-modified', 'CONTAINER_NOT_RUNNING', `Container ${container.id} is not running`)
-  container.isStopping = true
-  container.state.manuallyStopped = !options.byEngine
-  noteState(ctx, container)
-  try {
-    await endContainer(ctx, lifecycle, container, signal, timeout)
-  } finally {
-    container.isStopping = false
-  }
+  return { kind, signal: signal ? parseSignal(signal) : stopSignalOf(config), timeout: timeout ?? stopTimeoutOf(config), ...(byEngine ? { byEngine } : {}) }
 }
 
-async function endContainer(ctx: Context, lifecycle: Lifecycle, container: Container, signal: number, timeout: number): Promise<void> {
+/** Ends a container in an orderly way, then by force. Throws `not-modified` when it does not run, `internal` when it cannot be killed. */
+export async function stopContainer(ctx: Context, lifecycle: Lifecycle, container: Container, options: StopOptions): Promise<void> {
+  const intent = endIntent('stop', container, options)
+  if (!container.isRunning) throw new BerthError('not-modified', 'CONTAINER_NOT_RUNNING', `Container ${container.id} is not running`)
+  container.state.manuallyStopped = !options.byEngine
+  await intend(ctx, container, intent, async () => {
+    ctx.failPoint('stop.recorded')
+    await endContainer(ctx, lifecycle, container, intent)
+  })
+}
+
+async function endContainer(ctx: Context, lifecycle: Lifecycle, container: Container, how: EndIntent): Promise<void> {
   if (await lifecycle.cancelRestart(container)) return emit(ctx, container, 'stop')
   const { run } = container
   // Between the two a start of the restart policy may have ended it already.
   if (!run) return
-  await signalTask(ctx, container, run, signal)
-  if (container.state.status === 'paused') await thaw(ctx, container, run)
-  if (!(await endsWithin(run, timeout))) {
-    await signalTask(ctx, container, run, sigkill)
-    await run.ended
-  }
+  await endRun(ctx, container, run, how)
   emit(ctx, container, 'stop')
-}
-
-async function thaw(ctx: Context, container: Container, run: Run): Promise<void> {
-  await run.task.resume().catch((error: unknown) => {
-    if (!isKind(error, 'not-found')) throw error
-  })
-  if (container.state.status !== 'paused') return
-  container.state.status = 'running'
-  noteState(ctx, container)
 }
 
 /** Stops when it runs, starts, and tells so. */
 export async function restartContainer(ctx: Context, lifecycle: Lifecycle, container: Container, options: StopOptions): Promise<void> {
-  container.isRestarted = true
-  try {
-    if (container.isRunning) await stopContainer(ctx, lifecycle, container, options)
-  } catch (error) {
-    if (!isKind(error, 'not-modified')) throw error
-  } finally {
-    container.isRestarted = false
-  }
-  await lifecycle.start(container)
+  const intent = endIntent('restart', container, options)
+  await intend(ctx, container, intent, async () => {
+    ctx.failPoint('restart.recorded')
+    if (container.isRunning) await endContainer(ctx, lifecycle, container, intent)
+    ctx.failPoint('restart.stopped')
+    await lifecycle.start(container)
+  })
   emit(ctx, container, 'restart')
 }
 
-/** Throws `conflict` when it does not run. */
+/** Throws `conflict` when it does not run, `internal` when SIGKILL does not end it. */
 export async function killContainer(ctx: Context, lifecycle: Lifecycle, container: Container, ref: string, text: string | undefined): Promise<void> {
   const signal = text ? parseSignal(text) : sigkill
-  const { StopSignal } = container.record.definition.config
-  const isStop = signal === sigkill || signal === (StopSignal ? parseSignal(StopSignal) : sigterm)
-  if (isStop && container.isRunning) {
-    container.state.manuallyStopped = true
-    noteState(ctx, container)
+  const isStop = signal === sigkill || signal === stopSignalOf(container.record.definition.config)
+  const work = async (): Promise<void> => {
+    if (isStop && (await lifecycle.cancelRestart(container))) return
+    const { run } = container
+    if (!run) throw new BerthError('conflict', 'CONTAINER_NOT_RUNNING', `Cannot kill container: ${ref}: ${notRunning(container).message}`)
+    await signalRun(ctx, container, run, signal)
+    ctx.failPoint('kill.signalled')
+    if (isStop) await thaw(ctx, container, run)
+    // As Docker, a kill answers when the container has ended.
+    if (signal === sigkill) await expectEnd(ctx, container, run)
   }
-  if (isStop && (await lifecycle.cancelRestart(container))) return
-  const { run } = container
-  if (!run) throw new BerthError('conflict', 'CONTAINER_NOT_RUNNING', `Cannot kill container: ${ref}: ${notRunning(container).message}`)
-  await signalTask(ctx, container, run, signal)
-  if (isStop && container.state.status === 'paused') await thaw(ctx, container, run)
-  // As Docker, a kill answers when the container has ended.
-  if (signal === sigkill) await run.ended
+  if (!isStop || !container.isRunning) return work()
+  container.state.manuallyStopped = true
+  // Only SIGKILL is done when the process has ended; a stop signal may be taken in another way.
+  if (signal === sigkill) return intend(ctx, container, { kind: 'kill' }, async () => (ctx.failPoint('kill.recorded'), work()))
+  noteState(ctx, container)
+  await work()
 }
 
 export async function pauseContainer(ctx: Context, container: Container): Promise<void> {
   await ctx.locks.run(container.id, async () => {
     if (container.state.status === 'paused') throw new BerthError('conflict', 'CONTAINER_PAUSED', `Container ${container.id} is already paused`)
     checkActive(container)
-    await container.run?.task.pause()
-    container.state.status = 'paused'
-    noteState(ctx, container)
+    await intend(ctx, container, { kind: 'pause' }, async () => {
+      ctx.failPoint('pause.recorded')
+      await container.run?.task.pause()
+      ctx.failPoint('pause.frozen')
+      container.become('paused', { intent: undefined })
+      noteState(ctx, container)
+    })
     emit(ctx, container, 'pause')
   })
 }
 
 export async function unpauseContainer(ctx: Context, container: Container): Promise<void> {
   await ctx.locks.run(container.id, async () => {
-    if (!container.run || container.state.status !== 'paused') {
-      throw new BerthError('conflict', 'CONTAINER_NOT_PAUSED', `Container ${container.id} is not paused`)
-    }
-    await container.run.task.resume()
-    container.state.status = 'running'
-    noteState(ctx, container)
+    const { run } = container
+    if (!run || container.state.status !== 'paused') throw new BerthError('conflict', 'CONTAINER_NOT_PAUSED', `Container ${container.id} is not paused`)
+    await intend(ctx, container, { kind: 'unpause' }, async () => {
+      ctx.failPoint('unpause.recorded')
+      await run.task.resume()
+      ctx.failPoint('unpause.thawed')
+      container.become('running', { intent: undefined })
+      noteState(ctx, container)
+    })
     emit(ctx, container, 'unpause')
   })
 }

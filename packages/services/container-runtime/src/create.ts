@@ -11,6 +11,7 @@ import { mergeConfig } from './merge-config.ts'
 import { checkName, generateName } from './names.ts'
 import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
+import { chooseMapping } from './userns/choose-mapping.ts'
 import { invalid, validateConfig, validateHost, validateResources, validateRestartPolicy } from './validate-config.ts'
 
 /** What a request asks for once everything left open is decided. */
@@ -103,6 +104,7 @@ async function makeContainer(
   const id = newId()
   const { config, host, warnings } = plan(ctx, request, image)
   config.Hostname = hostnameOf(ctx, id, config, host)
+  const userns = chooseMapping(ctx, host)
   const container = new Container({
     id,
     name: name || generateName((taken) => ctx.containers.hasName(taken)),
@@ -115,6 +117,7 @@ async function makeContainer(
       driver: ctx.deps.snapshotter.name,
       runtime: host.Runtime ?? '',
       platform: image.config.os ?? 'linux',
+      ...(userns ? { userns } : {}),
     },
     state: {
       status: 'created',
@@ -131,7 +134,9 @@ async function makeContainer(
   ctx.containers.add(container)
   try {
     ctx.records.insert(container.record)
+    ctx.failPoint('create.recorded')
     await reserve(ctx, container, request, image.chainId)
+    ctx.failPoint('create.reserved')
     signal?.throwIfAborted()
   } catch (error) {
     await releaseContainer(ctx, container, { removeAnonymous: true })
@@ -139,6 +144,7 @@ async function makeContainer(
   }
   container.record.phase = 'ready'
   ctx.records.savePhase(container.record)
+  ctx.failPoint('create.ready')
   emit(ctx, container, 'create')
   return { Id: id, Warnings: warnings }
 }

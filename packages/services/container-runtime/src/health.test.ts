@@ -8,6 +8,9 @@ it('leaves a paused container in peace', async () => {
   using monitor = new HealthMonitor({
     config: { Test: ['CMD', 'true'], Interval: 1_000_000, Retries: 1 },
     shell: [],
+    health: { Status: 'starting', FailingStreak: 0, Log: [] },
+    startedAt: Date.now(),
+    onProbed: () => probes++,
     async probe() {
       probes++
       throw new Error('the container is paused')
@@ -20,5 +23,5 @@ it('leaves a paused container in peace', async () => {
   })
   await looked.promise
   expect(probes).toBe(0)
-  expect(monitor.health).toEqual({ Status: 'starting', FailingStreak: 0, Log: [] })
+  expect(monitor.status).toBe('starting')
 })

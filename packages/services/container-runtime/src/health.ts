@@ -11,8 +11,14 @@ export interface HealthMonitorOptions {
   /** Runs the command in the container; aborted when it takes too long. */
   probe(command: string[], signal: AbortSignal): Promise<ProbeResult>
   shell: readonly string[]
+  /** Where it stands: as it was recorded, or that of a container that was just started. */
+  health: Health
+  /** When the container was started, in milliseconds since the epoch. */
+  startedAt: number
   /** Nothing can be probed now: the container is neither better nor worse for it. */
   isPaused(): boolean
+  /** After every probe, before {@link HealthMonitorOptions.onStatus}. */
+  onProbed(health: Health): void
   onStatus(status: string): void
 }
 
@@ -36,16 +42,19 @@ export function healthCommand(config: HealthConfig | null | undefined, shell: re
 export class HealthMonitor implements Disposable {
   readonly #options: HealthMonitorOptions
   readonly #command: string[]
-  readonly #startedAt = Date.now()
-  readonly #log: NonNullable<Health['Log']> = []
+  readonly #log: NonNullable<Health['Log']>
   readonly #closed = new AbortController()
-  #status = 'starting'
-  #failingStreak = 0
+  #status: string
+  #failingStreak: number
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options
     this.#command = healthCommand(options.config, options.shell) ?? []
+    const { Status = 'starting', FailingStreak = 0, Log } = options.health
+    this.#status = Status
+    this.#failingStreak = FailingStreak
+    this.#log = [...(Log ?? [])]
     this.#schedule()
   }
 
@@ -53,8 +62,7 @@ export class HealthMonitor implements Disposable {
     return this.#status
   }
 
-  /** As inspect shows it. */
-  get health(): Health {
+  get #health(): Health {
     return { Status: this.#status as Health['Status'], FailingStreak: this.#failingStreak, Log: [...this.#log] }
   }
 
@@ -64,7 +72,7 @@ export class HealthMonitor implements Disposable {
   }
 
   get #isStarting(): boolean {
-    return this.#status === 'starting' && Date.now() - this.#startedAt < milliseconds(this.#options.config.StartPeriod, 0)
+    return this.#status === 'starting' && Date.now() - this.#options.startedAt < milliseconds(this.#options.config.StartPeriod, 0)
   }
 
   #schedule(): void {
@@ -86,19 +94,23 @@ export class HealthMonitor implements Disposable {
     try {
       result = await this.#options.probe(this.#command, AbortSignal.any([limit, this.#closed.signal]))
     } catch (error) {
-      result = limit.aborted
-        ? { exitCode: -1, output: `Health check exceeded timeout (${timeout < second ? `${timeout}ms` : `${timeout / second}s`})` }
-        : { exitCode: -1, output: messageOf(error) }
+      result = { exitCode: -1, output: limit.aborted ? '' : messageOf(error) }
+    }
+    if (limit.aborted) {
+      const late = `Health check exceeded timeout (${timeout < second ? `${timeout}ms` : `${timeout / second}s`})`
+      result = { exitCode: -1, output: result.output ? `${late}: ${result.output}` : late }
     }
     if (this.#closed.signal.aborted || this.#options.isPaused()) return
     const output = result.output.length > outputLimit ? `${result.output.slice(0, outputLimit)}...` : result.output
     this.#log.push({ Start: formatNano(begun), End: formatNano(nowNano()), ExitCode: result.exitCode, Output: output })
     if (this.#log.length > keptResults) this.#log.shift()
+    const before = this.#status
     this.#judge(result.exitCode === 0, isStarting)
+    this.#options.onProbed(this.#health)
+    if (this.#status !== before) this.#options.onStatus(this.#status)
   }
 
   #judge(isHealthy: boolean, isStarting: boolean): void {
-    const before = this.#status
     if (isHealthy) {
       this.#failingStreak = 0
       this.#status = 'healthy'
@@ -106,6 +118,5 @@ export class HealthMonitor implements Disposable {
       this.#failingStreak++
       if (this.#failingStreak >= (this.#options.config.Retries || 3)) this.#status = 'unhealthy'
     }
-    if (this.#status !== before) this.#options.onStatus(this.#status)
   }
 }

@@ -10,7 +10,7 @@ type ApiState = NonNullable<ContainerState>
 
 /** A container's state in the words of the Engine API. */
 function stateOf(container: Container): ApiState {
-  const { state, status, isRunning, health } = container
+  const { state, status, isRunning } = container
   return {
     Status: status as ApiState['Status'],
     Running: isRunning,
@@ -23,7 +23,7 @@ function stateOf(container: Container): ApiState {
     Error: state.error,
     StartedAt: state.startedAt,
     FinishedAt: state.finishedAt,
-    ...(health ? { Health: health.health } : {}),
+    ...(state.health ? { Health: state.health } : {}),
   }
 }
 
@@ -43,36 +43,54 @@ export async function sizesOf({ deps: { snapshotter } }: Context, container: Con
   return { SizeRw, SizeRootFs }
 }
 
-/** Everything about a container. */
-export async function inspectContainer(ctx: Context, container: Container, { size }: { size: boolean }): Promise<ContainerInspectResponse> {
-  const { id, name, record } = container
+/** The directories of an overlay file system, as Docker names them. */
+async function graphDriverOf({ deps: { snapshotter } }: Context, { id, record }: Container): Promise<ContainerInspectResponse['GraphDriver']> {
+  const names: Record<string, string> = { lowerdir: 'LowerDir', upperdir: 'UpperDir', workdir: 'WorkDir' }
+  const mounts = await snapshotter.mounts(id)
+  const options = mounts.filter(({ type }) => type === 'overlay').flatMap((mount) => mount.options.map((option) => option.split(/=(.*)/s)))
+  return { Name: record.definition.driver, Data: Object.fromEntries(options.flatMap(([key = '', value = '']) => (names[key] ? [[names[key], value]] : []))) }
+}
+
+/** What changes only with the definition. Programs inspect again and again while they wait for something. */
+async function describe(ctx: Context, container: Container): Promise<object> {
+  const { id, record } = container
   const { definition } = record
-  const settings = ctx.deps.networks.settings(id)
+  if (container.described?.definition === definition) return container.described.as
   const [path = '', ...args] = commandOf(container)
-  return {
+  const as = {
     Id: id,
     Created: definition.createdAt,
     Path: path,
     Args: args,
-    State: stateOf(container),
     Image: definition.imageId,
     ResolvConfPath: join(stateDirOf(ctx, id), 'resolv.conf'),
     HostnamePath: join(stateDirOf(ctx, id), 'hostname'),
     HostsPath: join(stateDirOf(ctx, id), 'hosts'),
-    LogPath: logPathOf(ctx, container),
-    Name: `/${name}`,
-    RestartCount: record.state.restartCount,
     Driver: definition.driver,
     Platform: definition.platform,
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
-    ExecIDs: container.execs.size > 0 ? [...container.execs.keys()] : null,
     HostConfig: withDefaults({ ...hostDefaults, ...maskedPathsOf(definition.host) }, definition.host),
-    GraphDriver: { Name: definition.driver, Data: {} },
-    Mounts: ctx.deps.volumes.mountPoints(id),
+    GraphDriver: await graphDriverOf(ctx, container),
     Config: withDefaults(configDefaults, definition.config),
-    NetworkSettings: settings,
+  }
+  container.described = { definition, as }
+  return as
+}
+
+/** Everything about a container. */
+export async function inspectContainer(ctx: Context, container: Container, { size }: { size: boolean }): Promise<ContainerInspectResponse> {
+  const { id, name, record } = container
+  return {
+    ...(await describe(ctx, container)),
+    State: stateOf(container),
+    LogPath: logPathOf(ctx, container),
+    Name: `/${name}`,
+    RestartCount: record.state.restartCount,
+    ExecIDs: container.execs.size > 0 ? [...container.execs.keys()] : null,
+    Mounts: ctx.deps.volumes.mountPoints(id),
+    NetworkSettings: ctx.deps.networks.settings(id),
     ...(size ? await sizesOf(ctx, container) : {}),
   } as unknown as ContainerInspectResponse
 }

@@ -1,16 +1,20 @@
-import { BerthError, formatNano, isKind, messageOf, nowNano } from '@berth/core'
+import { BerthError, formatNano, messageOf, nowNano } from '@berth/core'
 import type { Exit, Task } from '@berth/oci-runtime'
+import { engineAnnotations } from './annotations.ts'
 import type { Container, Run } from './container.ts'
 import { bundleOf, type Context, emit, noteState } from './context.ts'
+import { endRun } from './end-run.ts'
 import type { Execs } from './execs.ts'
 import { healthCommand, HealthMonitor } from './health.ts'
 import { openLog } from './log-driver.ts'
-import { releaseContainer } from './release.ts'
+import { Removals, type RemoveOptions } from './removals.ts'
 import { removeBundle } from './remove-bundle.ts'
-import { nextDelay, shouldRestart } from './restart-policy.ts'
+import { nextDelay, shouldRestart, shouldRestartUnhealthy } from './restart-policy.ts'
 import { exitCodeOfStartError, startError } from './start-error.ts'
 import { outputOf } from './container-streams.ts'
 import { makeTask } from './make-task.ts'
+import type { ContainerState } from './records.ts'
+import { stopSignalOf, stopTimeoutOf } from './signals.ts'
 
 const createErrorPrefix = 'failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: '
 
@@ -18,10 +22,12 @@ const createErrorPrefix = 'failed to create task for container: failed to create
 export class Lifecycle {
   readonly #ctx: Context
   readonly #execs: Execs
+  readonly #removals: Removals
 
   constructor(ctx: Context, execs: Execs) {
     this.#ctx = ctx
     this.#execs = execs
+    this.#removals = new Removals(ctx, execs)
   }
 
   /** Throws `not-modified` when it runs already, `invalid-argument` for a command that cannot be run. */
@@ -32,13 +38,11 @@ export class Lifecycle {
         await this.#ctx.files.drained(container.id)
         this.#checkStartable(container)
         isTried = true
-        container.restartDelay = 0
-        container.state.restartCount = 0
-        container.state.manuallyStopped = false
+        Object.assign(container.state, { restartCount: 0, restartDelay: undefined, manuallyStopped: false })
         await this.#launch(container)
       })
     } catch (error) {
-      if (isTried && container.record.definition.host.AutoRemove && !container.isRunning) await this.#autoRemove(container)
+      if (isTried && container.record.definition.host.AutoRemove && !container.isRunning) await this.#removals.removeAtEnd(container)
       throw error
     }
   }
@@ -61,12 +65,18 @@ export class Lifecycle {
     streams.connect(task)
     const status = await task.status()
     // Its start was cut off between the process's and the record's.
-    if (state.status === 'starting') Object.assign(state, { exitCode: 0, error: '', oomKilled: false, startedAt: formatNano(nowNano()) })
-    if (status !== 'stopped') state.status = status === 'paused' ? 'paused' : 'running'
-    state.pid = task.pid
+    const cutOff = state.status === 'starting' ? { exitCode: 0, error: '', startedAt: formatNano(nowNano()), health: undefined } : {}
+    container.become(status === 'paused' ? 'paused' : 'running', { ...cutOff, pid: task.pid })
+    // The kernel has told how a pause went.
+    if (state.intent?.kind === 'pause' || state.intent?.kind === 'unpause') state.intent = undefined
     this.#ctx.records.saveState(container.record)
     this.#execs.adopt(container, task.execs())
     this.#follow(container, this.#runOf(container, task, log))
+  }
+
+  /** Goes on with a start that the restart policy had put off when the engine ended. */
+  resumeRestart(container: Container): void {
+    this.#restartAt(container, container.state.restartAt ?? 0)
   }
 
   /** Cancels a start that the restart policy has put off. Whether there was one. */
@@ -75,73 +85,16 @@ export class Lifecycle {
       if (!container.pendingRestart) return false
       clearTimeout(container.pendingRestart.timer)
       container.pendingRestart = undefined
-      container.state.status = 'exited'
-      this.#ctx.records.saveState(container.record)
+      container.become('exited', { restartAt: undefined, ...(container.isRestarted ? {} : { intent: undefined }) })
+      noteState(this.#ctx, container)
       container.settleWaiters('exit', { StatusCode: container.state.exitCode })
       return true
     })
   }
 
-  /**
-   * Forgets a container and gives back what it has. Throws `conflict` while it runs (unless `force`) or when its removal is under way.
-   */
-  async remove(container: Container, { force, volumes }: { force: boolean; volumes: boolean }): Promise<void> {
-    const { id, name } = container
-    if (container.isRemoving) throw new BerthError('conflict', 'REMOVAL_IN_PROGRESS', `removal of container ${name} is already in progress`)
-    container.isRemoving = true
-    try {
-      // Copies from a process may wait for that very process (a file system that it serves): they end after it.
-      if (!container.run && (force || !container.isRunning)) await this.#ctx.files.end(id)
-      // A start under way ends first; no other can begin now.
-      await this.#ctx.locks.run(id, async () => {})
-      if (container.isRunning && !force) throw this.#stillRunning(container)
-      if (container.isRunning) await this.#end(container)
-      await this.#ctx.locks.run(id, () => this.#release(container, volumes))
-    } finally {
-      container.isRemoving = false
-    }
-  }
-
-  async #release(container: Container, volumes: boolean): Promise<void> {
-    const { records, containers } = this.#ctx
-    if (!containers.get(container.id)) throw new BerthError('not-found', 'CONTAINER_NOT_FOUND', `No such container: ${container.id}`)
-    const { record } = container
-    record.phase = 'removing'
-    records.savePhase(record)
-    this.#execs.forgetAll(container)
-    container.streams?.end()
-    // What was being opened when the removal began.
-    await this.#ctx.files.end(container.id)
-    try {
-      await releaseContainer(this.#ctx, container, { removeAnonymous: volumes })
-    } catch (error) {
-      container.state.status = 'dead'
-      records.saveState(record)
-      const message = `container ${container.id}: could not be removed: ${messageOf(error)}`
-      container.settleWaiters('removal', { StatusCode: container.state.exitCode, Error: { Message: message } })
-      throw new BerthError('internal', 'REMOVAL_FAILED', message, { cause: error })
-    }
-    emit(this.#ctx, container, 'destroy')
-    container.settleWaiters('removal', { StatusCode: container.state.exitCode })
-  }
-
-  #stillRunning({ name, state }: Container): BerthError {
-    const what = state.status === 'paused' ? 'container is paused and must be unpaused first' : `container is ${state.status}: stop the container before removing or force remove`
-    return new BerthError('conflict', 'CONTAINER_RUNNING', `cannot remove container "/${name}": ${what}`)
-  }
-
-  /** Kills a container for its removal. */
-  async #end(container: Container): Promise<void> {
-    container.state.manuallyStopped = true
-    if (await this.cancelRestart(container)) return
-    const { run } = container
-    if (!run) return
-    await run.task.kill(9, { all: true }).catch((error: unknown) => {
-      if (!isKind(error, 'not-found')) throw error
-    })
-    if (container.state.status === 'paused') await run.task.resume().catch(() => {})
-    emit(this.#ctx, container, 'kill', { signal: '9' })
-    await run.ended
+  /** @see Removals.remove */
+  remove(container: Container, options: RemoveOptions): Promise<void> {
+    return this.#removals.remove(container, options)
   }
 
   #checkStartable(container: Container): void {
@@ -158,13 +111,16 @@ export class Lifecycle {
     const { state, record } = container
     const wasRestarting = state.status === 'restarting'
     const before = wasRestarting ? 'exited' : state.status
-    state.status = 'starting'
+    container.become('starting', { restartAt: undefined, oomKilled: false })
     records.saveState(record)
+    this.#ctx.failPoint('start.recorded')
     try {
       const run = await this.#begin(container)
-      const { task } = run
-      Object.assign(state, { status: 'running', pid: task.pid, exitCode: 0, error: '', oomKilled: false, startedAt: formatNano(nowNano()) })
+      this.#ctx.failPoint('start.started')
+      const changes = { pid: run.task.pid, exitCode: 0, error: '', startedAt: formatNano(nowNano()), intent: undefined, health: this.#freshHealth(container) }
+      container.become('running', changes)
       records.saveState(record)
+      this.#ctx.failPoint('start.running')
       emit(this.#ctx, container, 'start')
       this.#follow(container, run)
     } catch (error) {
@@ -172,8 +128,8 @@ export class Lifecycle {
       await this.#giveBack(container)
       container.streams?.end()
       container.streams = undefined
-      Object.assign(state, { status: before, pid: 0, error: failure.message, exitCode: exitCodeOfStartError(error) })
-      records.saveState(record)
+      container.become(before, { pid: 0, error: failure.message, exitCode: exitCodeOfStartError(error), intent: undefined })
+      noteState(this.#ctx, container)
       if (wasRestarting) container.settleWaiters('exit', { StatusCode: state.exitCode, Error: { Message: failure.message } })
       throw failure
     }
@@ -181,6 +137,7 @@ export class Lifecycle {
 
   async #begin(container: Container): Promise<Run> {
     const { task, log } = await makeTask(this.#ctx, container)
+    this.#ctx.failPoint('start.task-made')
     const run = this.#runOf(container, task, log)
     try {
       await task.start()
@@ -193,26 +150,57 @@ export class Lifecycle {
   }
 
   #runOf(container: Container, task: Task, log: Run['log']): Run {
-    const run: Run = { task, log, oomKilled: false, ended: Promise.resolve() }
     task.onOom(() => {
-      run.oomKilled = true
+      container.state.oomKilled = true
+      noteState(this.#ctx, container)
       emit(this.#ctx, container, 'oom')
     })
-    return run
+    return { task, log, isUnhealthy: false, ended: Promise.resolve() }
+  }
+
+  /** What it has been probed for in its runs before stays to be read, as in Docker. */
+  #freshHealth({ record: { definition, state } }: Container): ContainerState['health'] {
+    const { Healthcheck, Shell } = definition.config
+    return healthCommand(Healthcheck, Shell ?? []) && { Status: 'starting', FailingStreak: 0, Log: state.health?.Log ?? [] }
   }
 
   #follow(container: Container, run: Run): void {
     container.run = run
     run.ended = this.#watch(container, run)
-    const { Healthcheck, Shell } = container.record.definition.config
+    const { state, record } = container
+    const { Healthcheck, Shell } = record.definition.config
     const shell = Shell?.length ? Shell : ['/bin/sh', '-c']
-    if (!Healthcheck || !healthCommand(Healthcheck, shell)) return
+    const health = state.health ?? this.#freshHealth(container)
+    if (!Healthcheck || !health) return
+    state.health = health
     container.health = new HealthMonitor({
       config: Healthcheck,
       shell,
+      health,
+      startedAt: Date.parse(state.startedAt),
       probe: (command, signal) => this.#execs.probe(container, command, signal),
-      isPaused: () => container.state.status === 'paused',
-      onStatus: (status) => emit(this.#ctx, container, `health_status: ${status}`),
+      isPaused: () => state.status === 'paused',
+      onProbed: (health) => {
+        state.health = health
+        noteState(this.#ctx, container)
+      },
+      onStatus: (status) => {
+        emit(this.#ctx, container, `health_status: ${status}`)
+        if (status === 'unhealthy') this.#endUnhealthy(container, run)
+      },
+    })
+    // The engine ended before it could do what this asks for.
+    if (container.health.status === 'unhealthy') this.#endUnhealthy(container, run)
+  }
+
+  /** Stops a container that asks for it, so that it is started again as after a failure. */
+  #endUnhealthy(container: Container, run: Run): void {
+    const { config, host } = container.record.definition
+    if (!engineAnnotations(host).restartUnhealthy || container.isStopping || container.isRemoving) return
+    run.isUnhealthy = true
+    container.health?.[Symbol.dispose]()
+    void endRun(this.#ctx, container, run, { signal: stopSignalOf(config), timeout: stopTimeoutOf(config) }).catch((error: unknown) => {
+      this.#ctx.logger.error('an unhealthy container could not be stopped', { container: container.id, error: messageOf(error) })
     })
   }
 
@@ -221,22 +209,14 @@ export class Lifecycle {
     try {
       const exit = await run.task.wait()
       if (closed.aborted) return
+      this.#ctx.failPoint('end.seen')
       await container.streams?.drain()
       if (closed.aborted) return
       await locks.run(container.id, () => this.#recordEnd(container, run, exit))
       const { AutoRemove } = container.record.definition.host
-      if (AutoRemove && container.state.status === 'exited' && !container.isRestarted) await this.#autoRemove(container)
+      if (AutoRemove && container.state.status === 'exited' && !container.isRestarted) await this.#removals.removeAtEnd(container)
     } catch (error) {
       if (!closed.aborted) logger.error('the end of a container could not be handled', { container: container.id, error: messageOf(error) })
-    }
-  }
-
-  async #autoRemove(container: Container): Promise<void> {
-    if (container.isRemoving) return
-    try {
-      await this.remove(container, { force: false, volumes: true })
-    } catch (error) {
-      this.#ctx.logger.error('a container could not be removed after its end', { container: container.id, error: messageOf(error) })
     }
   }
 
@@ -244,32 +224,38 @@ export class Lifecycle {
     const { closed } = this.#ctx
     if (closed.aborted) return
     const { state, record } = container
+    const { RestartPolicy } = record.definition.host
     const ranFor = Math.max(0, exit.at.getTime() - Date.parse(state.startedAt))
     run.log?.close()
     container.run = undefined
     container.streams = undefined
     container.health?.[Symbol.dispose]()
     const ended = { ...state, exitCode: exit.status }
-    const isRestarting = !container.isRemoving && !container.isStopping && shouldRestart(record.definition.host.RestartPolicy, ended)
-    Object.assign(state, {
-      status: isRestarting ? 'restarting' : 'exited',
+    const isWanted = record.phase === 'ready' && !container.isRemoving && !container.isStopping
+    const isRestarting = isWanted && (shouldRestart(RestartPolicy, ended) || (run.isUnhealthy && shouldRestartUnhealthy(RestartPolicy, ended)))
+    const restartDelay = isRestarting ? nextDelay(state.restartDelay ?? 0, ranFor) : state.restartDelay
+    container.become(isRestarting ? 'restarting' : 'exited', {
       pid: 0,
       exitCode: exit.status,
-      oomKilled: run.oomKilled || state.oomKilled,
       finishedAt: formatNano(BigInt(exit.at.getTime()) * 1_000_000n),
+      restartDelay,
+      restartAt: isRestarting ? Date.now() + (restartDelay ?? 0) : undefined,
+      intent: container.isRestarted ? state.intent : undefined,
+      // Docker's word for what nobody looks after any more.
+      health: state.health && { ...state.health, Status: 'unhealthy' },
     })
     noteState(this.#ctx, container)
-    emit(this.#ctx, container, 'die', { exitCode: String(exit.status), execDuration: String(Math.floor(ranFor / 1000)) })
+    this.#ctx.failPoint('end.recorded')
+    if (record.phase !== 'removed') emit(this.#ctx, container, 'die', { exitCode: String(exit.status), execDuration: String(Math.floor(ranFor / 1000)) })
     container.settleWaiters('exit', { StatusCode: exit.status })
     await this.#giveBack(container, run.task)
-    if (isRestarting) this.#restartLater(container, ranFor)
+    this.#ctx.failPoint('end.given-back')
+    if (isRestarting) this.#restartAt(container, state.restartAt ?? 0)
   }
 
-  #restartLater(container: Container, ranFor: number): void {
+  #restartAt(container: Container, at: number): void {
     if (this.#ctx.closed.aborted) return
-    container.restartDelay = nextDelay(container.restartDelay, ranFor)
-    const timer = setTimeout(() => void this.#restartNow(container), container.restartDelay)
-    container.pendingRestart = { timer }
+    container.pendingRestart = { timer: setTimeout(() => void this.#restartNow(container), Math.max(0, at - Date.now())) }
   }
 
   async #restartNow(container: Container): Promise<void> {
@@ -280,10 +266,12 @@ export class Lifecycle {
         if (!container.pendingRestart || container.isRemoving || closed.aborted) return
         container.pendingRestart = undefined
         container.state.restartCount++
+        noteState(this.#ctx, container)
+        this.#ctx.failPoint('retry.recorded')
         await this.#launch(container)
       })
     } catch (error) {
-      logger.error('a container could not be started again', { container: container.id, error: messageOf(error) })
+      if (!closed.aborted) logger.error('a container could not be started again', { container: container.id, error: messageOf(error) })
     }
   }
 

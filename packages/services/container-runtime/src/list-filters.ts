@@ -42,7 +42,7 @@ function statusTest(_ctx: Context, values: readonly string[]): Test {
 
 function healthTest(_ctx: Context, values: readonly string[]): Test {
   for (const value of values) if (!healths.includes(value)) throw invalid(`unrecognized filter value for health: ${value}`)
-  return ({ health }) => values.includes(health?.status ?? 'none')
+  return ({ state }) => values.includes(state.health?.Status ?? 'none')
 }
 
 function exitedTest(_ctx: Context, values: readonly string[]): Test {

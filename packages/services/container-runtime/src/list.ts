@@ -14,11 +14,11 @@ export interface ListOptions {
 
 /** `Up 3 seconds (healthy)`, `Exited (1) 2 hours ago`, … */
 function statusLine(container: Container): string {
-  const { state, status, health } = container
+  const { state, status } = container
   const since = (time: string): string => humanDuration(Date.now() - Date.parse(time))
   switch (status) {
     case 'running': {
-      const suffix = health && (health.status === 'starting' ? ' (health: starting)' : ` (${health.status})`)
+      const suffix = state.health && (state.health.Status === 'starting' ? ' (health: starting)' : ` (${state.health.Status})`)
       return `Up ${since(state.startedAt)}${suffix ?? ''}`
     }
     case 'paused':

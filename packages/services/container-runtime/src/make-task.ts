@@ -9,6 +9,7 @@ import { kernelAccounts } from './accounts.ts'
 import type { Container } from './container.ts'
 import { outputOf } from './container-streams.ts'
 import { bundleOf, type Context, stateDirOf, together } from './context.ts'
+import { ContainerUserns } from './userns/container-userns.ts'
 import { openLog } from './log-driver.ts'
 import { zeroTime } from './records.ts'
 import { removeBundle } from './remove-bundle.ts'
@@ -35,22 +36,28 @@ function userOf(ctx: Context, container: Container, rootfs: readonly Mount[]): R
   return resolveUser(config.User ?? '', accounts, host.GroupAdd ?? [])
 }
 
-/** Attaches the network and the volumes, and writes the bundle's configuration. Gives the mounts of the root file system. */
+/** Attaches the network and the volumes, and writes the bundle's configuration. Gives the mounts of the root file system that the runtime is to make. */
 async function prepareBundle(ctx: Context, container: Container): Promise<Mount[]> {
   const { id } = container
   const { config, host } = container.record.definition
   const { networks, volumes, snapshotter } = ctx.deps
   const bundle = bundleOf(ctx, id)
   const joined = joinedNamespaces(ctx, host)
+  using userns = await ContainerUserns.open(ctx, container)
   const fileSystem = async (): Promise<{ rootfs: Mount[]; user: ResolvedUser }> => {
     const rootfs = await snapshotter.mounts(id)
     return { rootfs, user: userOf(ctx, container, rootfs) }
   }
-  const [sandbox, { rootfs, user }, volumeMounts] = await together([networks.attach(id), fileSystem(), volumes.attach(id)])
+  const [sandbox, { rootfs, user }, volumeMounts] = await together([networks.attach(id, userns?.network ? { namespace: userns.network } : {}), fileSystem(), volumes.attach(id)])
+  ctx.failPoint('start.attached')
   const files = { hosts: sandbox.hostsPath, resolvConf: sandbox.resolvConfPath, hostname: join(stateDirOf(ctx, id), 'hostname') }
-  const spec = buildSpec({ id, config, host, user, netns: sandbox.netns, joined, volumes: volumeMounts, files, machine: ctx.machine })
-  writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 })
-  return rootfs
+  const mounts = userns ? await userns.mapVolumes(volumeMounts) : volumeMounts
+  const spec = buildSpec({ id, config, host, user, netns: sandbox.netns, joined, volumes: mounts, files, machine: ctx.machine })
+  userns?.own(Object.values(files))
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(userns?.apply(spec) ?? spec), { mode: 0o600 })
+  if (!userns) return rootfs
+  await userns.mountRoot(rootfs)
+  return []
 }
 
 /** Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still. */
@@ -69,7 +76,8 @@ export async function makeTask(ctx: Context, container: Container): Promise<{ ta
   const rootfs = prepareBundle(ctx, container)
   let task: Task | undefined
   try {
-    task = await runtime.create({ id, bundle, rootfs, stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
+    const { userns } = container.record.definition
+    task = await runtime.create({ id, bundle, rootfs, ...(userns ? { ioOwner: { uid: userns.uid, gid: userns.gid } } : {}), stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
     streams.connect(task)
     return { task, log }
   } catch (error) {

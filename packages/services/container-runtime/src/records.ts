@@ -1,6 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
-import type { ContainerConfig, ExecConfig, HostConfig } from '@berth/api-types'
+import type { ContainerConfig, ExecConfig, Health, HostConfig } from '@berth/api-types'
 import { openRecords } from '@berth/core'
+import type { IdRange } from '@berth/linux'
+import type { ContainerPhase, ContainerStatus, Intent } from './state-machine.ts'
 
 /** What a container was made from; changes only with `update`. */
 interface ContainerDefinition {
@@ -17,10 +19,9 @@ interface ContainerDefinition {
   runtime: string
   /** `linux`, … */
   platform: string
+  /** The machine's IDs that its user namespace has; absent in the machine's own. They are nobody else's until the record is gone. */
+  userns?: IdRange
 }
-
-/** `starting` is recorded while a task is being made, and is `created` to clients. */
-type ContainerStatus = 'created' | 'starting' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead'
 
 export interface ContainerState {
   status: ContainerStatus
@@ -35,15 +36,23 @@ export interface ContainerState {
   restartCount: number
   /** A client stopped it: `unless-stopped` does not start it again. */
   manuallyStopped: boolean
+  /** What is being done to it; absent when nothing is. */
+  intent?: Intent | undefined
+  /** Milliseconds of the last wait of the restart policy; absent before the first. */
+  restartDelay?: number | undefined
+  /** When the restart policy starts it, in milliseconds since the epoch; while `restarting`. */
+  restartAt?: number | undefined
+  /** Of the last run; absent for a container that has no health check or never ran. */
+  health?: NonNullable<Health> | undefined
+  /** Its anonymous volumes go with it; from the recorded removal on. */
+  removesVolumes?: boolean | undefined
 }
 
 export const zeroTime = '0001-01-01T00:00:00Z'
 
-/** Creation and removal are recorded before they begin, so that a crash in between is cleaned up. */
-type ContainerPhase = 'creating' | 'ready' | 'removing'
-
 export interface ContainerRecord {
   id: string
+  /** While it is being removed, the one it had: somebody else may have it by now. */
   name: string
   phase: ContainerPhase
   definition: ContainerDefinition
@@ -74,6 +83,7 @@ function prepare(db: DatabaseSync) {
     phase: db.prepare('UPDATE containers SET phase = ? WHERE id = ?'),
     state: db.prepare('UPDATE containers SET state = ? WHERE id = ?'),
     definition: db.prepare('UPDATE containers SET definition = ? WHERE id = ?'),
+    removal: db.prepare('UPDATE containers SET phase = ?, name = ?, state = ? WHERE id = ?'),
     name: db.prepare('UPDATE containers SET name = ? WHERE id = ?'),
     remove: db.prepare('DELETE FROM containers WHERE id = ?'),
     all: db.prepare('SELECT id, name, phase, definition, state FROM containers'),
@@ -81,6 +91,15 @@ function prepare(db: DatabaseSync) {
     removeExec: db.prepare('DELETE FROM execs WHERE id = ?'),
     execs: db.prepare('SELECT definition FROM execs WHERE container = ?'),
   }
+}
+
+/** What takes the place of a name that was given up: no container can be called that. */
+function formerName(id: string, name: string): string {
+  return `${id}/${name}`
+}
+
+function nameOf(recorded: string): string {
+  return recorded.slice(recorded.indexOf('/') + 1)
 }
 
 /** The containers and running execs on disk; every call is one transaction. */
@@ -99,6 +118,11 @@ export class ContainerRecords implements Disposable {
 
   savePhase({ id, phase }: ContainerRecord): void {
     this.#statements.phase.run(phase, id)
+  }
+
+  /** The removal begins, or goes on without a client: the name is free from now on. */
+  saveRemoval({ id, name, phase, state }: ContainerRecord): void {
+    this.#statements.removal.run(phase, formerName(id, name), JSON.stringify(state), id)
   }
 
   saveState({ id, state }: ContainerRecord): void {
@@ -120,7 +144,7 @@ export class ContainerRecords implements Disposable {
   all(): ContainerRecord[] {
     return this.#statements.all.all().map((row) => ({
       id: String(row['id']),
-      name: String(row['name']),
+      name: nameOf(String(row['name'])),
       phase: String(row['phase']) as ContainerPhase,
       definition: JSON.parse(String(row['definition'])) as ContainerDefinition,
       state: JSON.parse(String(row['state'])) as ContainerState,

@@ -23,8 +23,10 @@ export async function releaseContainer(ctx: Context, container: Container, optio
     unlessMissing(snapshotter.remove(id)),
     removeFiles(ctx, container),
   ])
+  ctx.failPoint('remove.released')
   ctx.records.remove(id)
   ctx.containers.delete(container)
+  ctx.failPoint('remove.forgotten')
 }
 
 async function removeFiles(ctx: Context, container: Container): Promise<void> {

@@ -11,11 +11,13 @@ export async function renameContainer(ctx: Context, container: Container, given:
   await ctx.locks.run(container.id, async () => {
     const oldName = container.name
     if (oldName === name) throw invalid('Renaming a container with the same name as its current name')
-    if (container.isRemoving) throw new BerthError('conflict', 'CONTAINER_REMOVED', 'container is marked for removal and cannot be renamed')
+    if (container.isRemoving || container.record.phase !== 'ready') throw new BerthError('conflict', 'CONTAINER_REMOVED', 'container is marked for removal and cannot be renamed')
     ctx.containers.rename(container, name)
     try {
       ctx.records.saveName(container.id, name)
+      ctx.failPoint('rename.recorded')
       await ctx.deps.networks.rename(container.id, name)
+      ctx.failPoint('rename.renamed')
     } catch (error) {
       ctx.containers.rename(container, oldName)
       ctx.records.saveName(container.id, oldName)

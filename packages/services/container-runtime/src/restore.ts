@@ -2,10 +2,14 @@ import { formatNano, messageOf, nowNano } from '@berth/core'
 import type { Task } from '@berth/oci-runtime'
 import { Container } from './container.ts'
 import { bundleOf, type Context } from './context.ts'
+import { killContainer, restartContainer, stopContainer } from './control.ts'
+import { patienceOf } from './end-run.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
 import { shouldStartWithEngine } from './restart-policy.ts'
+import { afterCrash } from './state-machine.ts'
+import { endsWithin } from './within.ts'
 
 /** Exit code of a container whose end nobody saw. */
 const unknownExit = 255
@@ -16,17 +20,25 @@ const unknownExit = 255
  */
 export async function restoreContainers(ctx: Context, lifecycle: Lifecycle): Promise<void> {
   const { records, containers, deps, logger } = ctx
-  for (const record of records.all()) containers.add(new Container(record))
+  const gone: Container[] = []
+  for (const record of records.all()) {
+    const container = new Container(record)
+    if (record.phase === 'removed') gone.push(container)
+    else containers.add(container)
+  }
+  const all = [...containers.all(), ...gone]
   const tasks = new Map<Container, Task>()
-  await Promise.all(containers.all().map(async (container) => {
+  const unreachable = new Set<Container>()
+  await Promise.all(all.map(async (container) => {
     try {
       const task = await findTask(ctx, container)
       if (task) tasks.set(container, task)
     } catch (error) {
+      unreachable.add(container)
       logger.error('a container could not be found again', { container: container.id, error: messageOf(error) })
     }
   })) // prettier-ignore
-  const running = new Set([...tasks.keys()].map(({ id }) => id))
+  const running = new Set([...tasks.keys(), ...unreachable].map(({ id }) => id))
   await deps.networks.restore(running)
   await deps.volumes.restore(running)
 
@@ -34,41 +46,75 @@ export async function restoreContainers(ctx: Context, lifecycle: Lifecycle): Pro
     try {
       await work()
     } catch (error) {
-      logger.error(what, { container: container.id, error: messageOf(error) })
+      if (!ctx.closed.aborted) logger.error(what, { container: container.id, error: messageOf(error) })
     }
   }
-  await Promise.all(containers.all().map(async (container) => {
-    const { record, state } = container
+  await Promise.all(all.map(async (container) => {
+    const { record } = container
     const task = tasks.get(container)
-    if (record.phase !== 'ready') {
-      await attempt(container, 'what a crash left of a container could not be removed', async () => {
-        await task?.kill(9, { all: true }).catch(() => {})
-        await task?.wait()
-        await task?.delete()
-        await releaseContainer(ctx, container, { removeAnonymous: record.phase === 'creating' })
-      })
-    } else if (task) {
-      await attempt(container, 'a container could not be taken over', () => lifecycle.adopt(container, task))
-    } else if (container.isRunning || state.status === 'starting') {
-      // The machine was restarted, or the crash came before the task was there: then what ended last is the run before, if there was one.
-      const hasRun = state.status !== 'starting' && state.status !== 'restarting'
-      Object.assign(state, { status: hasRun || state.startedAt !== zeroTime ? 'exited' : 'created', pid: 0 })
-      if (hasRun) Object.assign(state, { exitCode: unknownExit, finishedAt: formatNano(nowNano()) })
-      records.saveState(record)
-    }
+    if (record.phase !== 'ready') await finishRemoval(ctx, container, task)
+    else if (task) await attempt(container, 'a container could not be taken over', () => lifecycle.adopt(container, task))
+    else if (!unreachable.has(container)) await attempt(container, 'the end of a container could not be recorded', async () => foundEnded(ctx, lifecycle, container))
   })) // prettier-ignore
 
   // In the order of creation, so that containers that others join come first.
   const idle = containers.all().filter((container) => !container.run && container.record.phase === 'ready')
   for (const container of idle.toSorted((a, b) => (a.record.definition.createdAt < b.record.definition.createdAt ? -1 : 1))) {
+    const { state } = container
     const { host } = container.record.definition
-    if (container.state.status !== 'exited') continue
+    if (state.intent?.kind === 'restart' || state.status !== 'exited') continue
     if (host.AutoRemove) {
       await attempt(container, 'a container could not be removed after its end', () => lifecycle.remove(container, { force: false, volumes: true }))
-    } else if (shouldStartWithEngine(host.RestartPolicy, container.state)) {
+    } else if (shouldStartWithEngine(host.RestartPolicy, state)) {
       await attempt(container, 'a container could not be started again', () => lifecycle.resume(container))
     }
   }
+  for (const container of containers.all()) void attempt(container, 'what a client asked for before a crash could not be completed', () => complete(ctx, lifecycle, container))
+}
+
+/** What a crash left of a container: a creation is undone, a removal completed. What cannot be done now is tried again later. */
+async function finishRemoval(ctx: Context, container: Container, task: Task | undefined): Promise<void> {
+  const { record, id } = container
+  try {
+    if (task) await ctx.deps.runtimes.get(record.definition.runtime)?.destroy({ id, bundle: bundleOf(ctx, id) })
+    await releaseContainer(ctx, container, { removeAnonymous: record.phase === 'creating' || (record.state.removesVolumes ?? false) })
+  } catch (error) {
+    ctx.logger.error('what a crash left of a container could not be removed', { container: id, error: messageOf(error) })
+    if (record.phase === 'creating') {
+      record.state.removesVolumes = true
+      record.phase = 'removed'
+      ctx.containers.delete(container)
+    } else if (record.phase === 'removing') record.state.status = 'dead'
+    ctx.leftovers.add(container)
+  }
+}
+
+/** A container that has no task. */
+function foundEnded(ctx: Context, lifecycle: Lifecycle, container: Container): void {
+  const { state } = container
+  // A start that the restart policy had put off comes when it is due.
+  if (state.status === 'restarting') return lifecycle.resumeRestart(container)
+  if (!container.isRunning && state.status !== 'starting') return
+  // The machine was restarted, or the crash came before the task was there: then what ended last is the run before, if there was one.
+  const hasRun = state.status !== 'starting'
+  const ended = hasRun ? { exitCode: unknownExit, finishedAt: formatNano(nowNano()) } : {}
+  const wasNew = !hasRun && state.startedAt === zeroTime
+  Object.assign(state, { ...ended, status: wasNew ? 'created' : 'exited', pid: 0, ...(state.intent?.kind === 'restart' ? {} : { intent: undefined }) })
+  ctx.records.saveState(container.record)
+}
+
+/** What a client had asked for and a crash cut off. */
+async function complete(ctx: Context, lifecycle: Lifecycle, container: Container): Promise<void> {
+  const { intent } = container.state
+  if (!intent || afterCrash[intent.kind] !== 'complete') return
+  const isOver = intent.kind !== 'restart' && !container.isRunning
+  if (isOver || ('byEngine' in intent && intent.byEngine)) {
+    container.state.intent = undefined
+    return
+  }
+  if (intent.kind === 'kill') return killContainer(ctx, lifecycle, container, container.id, 'SIGKILL')
+  const options = 'signal' in intent ? { signal: String(intent.signal), timeout: intent.timeout } : {}
+  return intent.kind === 'stop' ? stopContainer(ctx, lifecycle, container, options) : restartContainer(ctx, lifecycle, container, options)
 }
 
 async function findTask(ctx: Context, container: Container): Promise<Task | undefined> {
@@ -78,7 +124,9 @@ async function findTask(ctx: Context, container: Container): Promise<Task | unde
   if (state.status === 'restarting') return undefined
   const execs = ctx.records.execsOf(id).map((exec) => ({ id: exec.id, stdio: { terminal: exec.config.Tty ?? false, stdin: exec.openStdin } }))
   const stdio = { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false }
-  const task = await ctx.deps.runtimes.get(runtime)?.reconnect({ id, bundle: bundleOf(ctx, id), stdio, execs })
+  const found = ctx.deps.runtimes.get(runtime)?.reconnect({ id, bundle: bundleOf(ctx, id), stdio, execs })
+  if (found && !(await endsWithin(found, patienceOf(ctx)))) throw new Error('the process that supervises it does not answer')
+  const task = await found
   if (!task || state.status !== 'starting') return task
   // A start that was not finished: either the process runs, or it is undone.
   if ((await task.status()) === 'running') return task

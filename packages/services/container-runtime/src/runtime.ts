@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { ContainerCreateRequest, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, ExecConfig, ExecInspectResponse, Resources, RestartPolicy } from '@berth/api-types'
-import { BerthError, isKind, KeyedMutex, messageOf, silent } from '@berth/core'
+import { BerthError, KeyedMutex, silent } from '@berth/core'
 import { NamespaceRunner } from '@berth/linux'
 import type { LogEntry } from '@berth/log-driver'
 import { AccountCache } from './accounts.ts'
@@ -22,11 +22,14 @@ import { Lifecycle } from './lifecycle.ts'
 import { listContainers, type ListOptions } from './list.ts'
 import type { Filters } from './list-filters.ts'
 import { type LogsOptions, readLogs } from './logs.ts'
+import { Leftovers } from './leftovers.ts'
 import { findMachine } from './machine.ts'
+import { Backlog } from './output-spool.ts'
 import { pruneContainers } from './prune.ts'
 import { ContainerRecords } from './records.ts'
 import { renameContainer } from './rename.ts'
 import { restoreContainers } from './restore.ts'
+import { stopAll } from './stop-all.ts'
 import { statsOf, type StatsOptions } from './stats.ts'
 import { StatsSampler } from './stats-sampler.ts'
 import type { Attachment } from './streams.ts'
@@ -91,8 +94,13 @@ export interface ContainerRuntime extends AsyncDisposable {
   resolveId(ref: string): string
   /** Name by full ID. */
   names(): Map<string, string>
+  /** Full IDs, also of containers that were removed while something of them is left to be given back. */
+  ids(): Set<string>
   counts(): { total: number; running: number; paused: number; stopped: number }
-  /** Stops all that run, side by side, each with its own or the given time in seconds. They count as running for restart policies. */
+  /**
+   * Stops all that run, side by side, but what others depend on after these: each in its own time, all in `timeout` seconds. They count as running for
+   * restart policies.
+   */
   stopAll(options?: { timeout?: number }): Promise<void>
 }
 
@@ -100,7 +108,7 @@ export interface ContainerRuntime extends AsyncDisposable {
 export async function openContainerRuntime(deps: ContainerRuntimeDependencies, options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
   const closing = new AbortController()
   const { machine, cgroupMounts } = findMachine(options.machine)
-  const context: Omit<Context, 'files'> = {
+  const context: Omit<Context, 'files' | 'leftovers'> = {
     deps,
     options,
     machine,
@@ -110,11 +118,15 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
     records: new ContainerRecords(join(options.stateDir, 'containers.db')),
     containers: new ContainerIndex(),
     namespaces: new NamespaceRunner(),
+    backlog: new Backlog(join(options.stateDir, 'backlog'), options.backlog),
     locks: new KeyedMutex(),
+    failPoint: (step) => options.failPoint?.(`container.${step}`),
     closed: closing.signal,
   }
-  const files = new ContainerFiles(context)
-  const ctx: Context = { ...context, files }
+  // What each of them asks of the others is asked when all are there.
+  const ctx = context as Context
+  const files = new ContainerFiles(ctx)
+  Object.assign(ctx, { files, leftovers: new Leftovers(ctx) })
   const execs = new Execs(ctx)
   const lifecycle = new Lifecycle(ctx, execs)
   const close = async (): Promise<void> => {
@@ -141,8 +153,9 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
     imagesInUse: () => Map.groupBy(ctx.containers.all().map(({ id, name, status, record }) => ({ id, name, state: status, image: record.definition.imageId })), ({ image }) => image),
     resolveId: (ref) => ctx.containers.resolve(ref).id,
     names: () => new Map(ctx.containers.all().map(({ id, name }) => [id, name])),
+    ids: () => new Set([...ctx.containers.all().map(({ id }) => id), ...ctx.leftovers.hidden]),
     counts: () => countsOf(ctx.containers.all()),
-    stopAll: (stopOptions) => stopAll(ctx, lifecycle, stopOptions?.timeout),
+    stopAll: (stopOptions) => stopAll(ctx, lifecycle, stopOptions?.timeout ?? Infinity),
     [Symbol.asyncDispose]: async () => {
       if (!closing.signal.aborted) await close()
     },
@@ -201,14 +214,4 @@ function countsOf(containers: Container[]): ReturnType<ContainerRuntime['counts'
   const paused = containers.filter(({ state }) => state.status === 'paused').length
   const running = containers.filter(({ isRunning }) => isRunning).length - paused
   return { total: containers.length, running, paused, stopped: containers.length - running - paused }
-}
-
-async function stopAll(ctx: Context, lifecycle: Lifecycle, timeout: number | undefined): Promise<void> {
-  await Promise.all(ctx.containers.all().filter(({ isRunning }) => isRunning).map(async (container) => {
-    try {
-      await stopContainer(ctx, lifecycle, container, { timeout, byEngine: true })
-    } catch (error) {
-      if (!isKind(error, 'not-modified')) ctx.logger.error('a container could not be stopped', { container: container.id, error: messageOf(error) })
-    }
-  })) // prettier-ignore
 }

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import type { ContainerConfig } from '@berth/api-types'
 import { BerthError } from '@berth/core'
 
 const realtime = /^RTM(IN|AX)(?:([+-])(\d+))?$/
@@ -22,4 +23,14 @@ export function parseSignal(text: string): number {
   const number = Object.entries(constants.signals).find(([key]) => key === `SIG${name}`)?.[1]
   if (number === undefined) throw invalid
   return number
+}
+
+/** What asks a container to end. */
+export function stopSignalOf({ StopSignal }: ContainerConfig): number {
+  return StopSignal ? parseSignal(StopSignal) : constants.signals.SIGTERM
+}
+
+/** Seconds that it is given after that; 10 as in Docker unless it says. Negative means for ever. */
+export function stopTimeoutOf({ StopTimeout }: ContainerConfig): number {
+  return StopTimeout ?? 10
 }

@@ -1,0 +1,52 @@
+import { BerthError, isKind } from '@berth/core'
+import type { Container, Run } from './container.ts'
+import { type Context, emit, noteState } from './context.ts'
+import { endsWithin } from './within.ts'
+
+const sigkill = 9
+
+/** Milliseconds that a killed process, or a supervisor that is asked for something, is given. */
+export function patienceOf({ options }: Context): number {
+  return options.patience ?? 10_000
+}
+
+/** A signal to the main process; one to a process that has just ended is no failure. */
+export async function signalRun(ctx: Context, container: Container, run: Run, signal: number): Promise<void> {
+  const sent = run.task.kill(signal).catch((error: unknown) => {
+    if (!isKind(error, 'not-found')) throw error
+  })
+  if (!(await endsWithin(sent, patienceOf(ctx)))) throw noAnswer(container, 'the process that supervises it does not answer')
+  await sent
+  emit(ctx, container, 'kill', { signal: String(signal) })
+}
+
+/** A frozen process takes no signal. */
+export async function thaw(ctx: Context, container: Container, run: Run): Promise<void> {
+  if (container.state.status !== 'paused') return
+  await run.task.resume().catch((error: unknown) => {
+    if (!isKind(error, 'not-found')) throw error
+  })
+  if (container.state.status !== 'paused') return
+  container.become('running')
+  noteState(ctx, container)
+}
+
+/** Waits for the end of a run that was killed. Throws `internal` with Docker's words when it does not come. */
+export async function expectEnd(ctx: Context, container: Container, run: Run): Promise<void> {
+  if (!(await endsWithin(run.ended, patienceOf(ctx)))) throw noAnswer(container, 'tried to kill container, but did not receive an exit event')
+}
+
+/** Asks a process to end, and after `timeout` seconds makes it; negative asks only. */
+export async function endRun(ctx: Context, container: Container, run: Run, { signal, timeout }: { signal: number; timeout: number }): Promise<void> {
+  await signalRun(ctx, container, run, signal)
+  ctx.failPoint('stop.signalled')
+  await thaw(ctx, container, run)
+  if (timeout < 0) return run.ended
+  if (await endsWithin(run.ended, timeout * 1000)) return
+  await signalRun(ctx, container, run, sigkill)
+  await expectEnd(ctx, container, run)
+}
+
+function noAnswer({ id }: Container, reason: string): BerthError {
+  return new BerthError('internal', 'CONTAINER_UNKILLABLE', `Cannot kill container: ${id}: ${reason}`)
+}
