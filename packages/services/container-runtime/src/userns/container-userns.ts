@@ -1,0 +1,142 @@
+import { chmodSync, chownSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { BerthError, isErrno, messageOf } from '@berth/core'
+import { keepNamespace, makeUserNamespace, type Mapping } from '@berth/linux'
+import type { Mount } from '@berth/snapshotter'
+import type { Container } from '../container.ts'
+import { bundleOf, type Context } from '../context.ts'
+import type { VolumeMount } from '../dependencies.ts'
+import type { OciSpec } from '../spec/index.ts'
+import { usernsOwner } from './choose-mapping.ts'
+import { mappedDirectory } from './mapped-directory.ts'
+
+function namespaceFileOf(ctx: Context, id: string): string {
+  return join(bundleOf(ctx, id), mappedDirectory, 'user')
+}
+
+/**
+ * The user namespace that a container is about to run in. All that it mounts lies in the container's bundle and goes with it, after a crash too: the bundle is made and
+ * removed by the container's record.
+ */
+export class ContainerUserns implements Disposable {
+  readonly #ctx: Context
+  readonly #bundle: string
+  readonly #mapping: Mapping
+  readonly #held: Disposable | undefined
+  /** File of the network namespace that the container's user namespace owns, while this is not disposed; undefined for a container that joins another. */
+  readonly network: string | undefined
+  #mounted = 0
+
+  private constructor(ctx: Context, bundle: string, mapping: Mapping, held: (Disposable & { net: string }) | undefined) {
+    this.#ctx = ctx
+    this.#bundle = bundle
+    this.#mapping = mapping
+    this.#held = held
+    this.network = held?.net
+  }
+
+  /**
+   * Makes it, in a bundle that is there; undefined for a container in the machine's own.
+   * @throws `conflict` when the container whose user namespace it joins does not run; `unavailable` where there can be none
+   */
+  static async open(ctx: Context, container: Container): Promise<ContainerUserns | undefined> {
+    const { userns } = container.record.definition
+    if (!userns) return undefined
+    const bundle = bundleOf(ctx, container.id)
+    letPass(bundle)
+    mkdirSync(join(bundle, mappedDirectory), { mode: 0o700 })
+    const file = namespaceFileOf(ctx, container.id)
+    const owner = usernsOwner(ctx, container)
+    if (owner !== container) {
+      joinNamespace(ctx, owner, file)
+      return new ContainerUserns(ctx, bundle, { ...userns, userNamespace: file }, undefined)
+    }
+    const held = await makeUserNamespace(userns)
+    try {
+      keepNamespace(held.user, file)
+      return new ContainerUserns(ctx, bundle, { ...userns, userNamespace: file }, held)
+    } catch (error) {
+      held[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  /** Mounts the root file system in the bundle, its owners as the namespace has them. Throws `unavailable` where the kernel or a file system cannot. */
+  async mountRoot(mounts: readonly Mount[]): Promise<void> {
+    const rootfs = join(this.#bundle, 'rootfs')
+    mkdirSync(rootfs, { recursive: true, mode: 0o755 })
+    await this.#mapped('the root file system', () => this.#ctx.namespaces.mountMapped(mounts, this.#mapping, rootfs))
+  }
+
+  /** The same mounts, those of directories and files of the machine mapped. Throws `unavailable` where a file system cannot. */
+  async mapVolumes(volumes: readonly VolumeMount[]): Promise<VolumeMount[]> {
+    const mapped: VolumeMount[] = []
+    for (const volume of volumes) mapped.push(volume.type === 'bind' ? { ...volume, source: await this.#bind(volume) } : volume)
+    return mapped
+  }
+
+  /** Gives files that the engine has made for the container to its root. */
+  own(files: readonly (string | undefined)[]): void {
+    for (const file of files) if (file !== undefined) chownSync(file, this.#mapping.uid, this.#mapping.gid)
+  }
+
+  /** Puts the container into the namespace. */
+  apply(spec: OciSpec): OciSpec {
+    const { uid, gid, size, userNamespace } = this.#mapping
+    const { sysctl } = spec.linux
+    // A group that the namespace does not have is refused.
+    const pings: Record<string, string> = sysctl?.['net.ipv4.ping_group_range'] === '0 2147483647' ? { 'net.ipv4.ping_group_range': `0 ${size - 1}` } : {}
+    return {
+      ...spec,
+      linux: {
+        ...spec.linux,
+        namespaces: [...spec.linux.namespaces, { type: 'user', path: userNamespace }],
+        uidMappings: [{ containerID: 0, hostID: uid, size }],
+        gidMappings: [{ containerID: 0, hostID: gid, size }],
+        ...(sysctl ? { sysctl: { ...sysctl, ...pings } } : {}),
+      },
+    }
+  }
+
+  /** Lets go of the process that held the namespaces until somebody else does. */
+  [Symbol.dispose](): void {
+    this.#held?.[Symbol.dispose]()
+  }
+
+  async #bind({ source, options }: VolumeMount): Promise<string> {
+    const target = join(this.#bundle, mappedDirectory, String(this.#mounted++))
+    if (statSync(source).isDirectory()) mkdirSync(target, { mode: 0o700 })
+    else closeSync(openSync(target, 'wx', 0o600))
+    const isPrivate = options.includes('private') || options.includes('rprivate')
+    await this.#mapped(source, () => this.#ctx.namespaces.bindMapped(source, this.#mapping, target, { recursive: options.includes('rbind'), isPrivate }))
+    return target
+  }
+
+  async #mapped(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (cause) {
+      if (!isErrno(cause, 'EINVAL', 'EPERM', 'ENOSYS', 'EOPNOTSUPP', 'EOVERFLOW')) throw cause
+      throw new BerthError('unavailable', 'IDMAP_UNSUPPORTED', `${what} cannot be mounted for a user namespace: ${messageOf(cause)}`, {
+        cause,
+        hint: 'The kernel (5.19) or a file system below it cannot map owners: run the container with --userns=host.',
+      })
+    }
+  }
+}
+
+function joinNamespace(ctx: Context, owner: Container | undefined, file: string): void {
+  if (!owner?.run) throw new BerthError('conflict', 'JOINED_NOT_RUNNING', `cannot join the user namespace of a non running container: ${owner?.id ?? ''}`)
+  keepNamespace(namespaceFileOf(ctx, owner.id), file)
+}
+
+/** The container's root reaches its root file system by the bundle's path, and is nobody there. */
+function letPass(bundle: string): void {
+  for (const directory of [bundle, dirname(bundle)]) chmodSync(directory, (statSync(directory).mode & 0o7777) | 0o001)
+  for (let directory = dirname(dirname(bundle)); ; directory = dirname(directory)) {
+    if (!(statSync(directory).mode & 0o001)) {
+      throw new BerthError('unavailable', 'USERNS_PATH', `${directory} lets nobody else pass, so that root of a user namespace cannot reach its files in ${bundle}`, { hint: `chmod o+x ${directory}` })
+    }
+    if (directory === '/') return
+  }
+}
