@@ -70,12 +70,14 @@ export class FastExec {
 
   /**
    * Describes a running container to crun, unless that was done, so that the process that is to run in it next can be run by crun.
-   * @param runcState runc's directory of the container
+   * @param container `runtimeState` is runc's own directory of the container
    */
-  prepare(container: { id: string; bundle: string; runcState: string }, exec: { id: string; process: ProcessSpec }): void {
+  prepare(container: { id: string; bundle: string; runtimeState: string }, exec: { id: string; process: ProcessSpec }): void {
     const directory = join(this.#root, container.id)
     if (!existsSync(directory)) this.#describe(container, directory)
-    if (!isOrdinary(exec.process)) writeFileSync(join(directory, `not-${exec.id}`), '')
+    // runc would give it the container's limits.
+    const hasOwnLimits = exec.process.rlimits !== undefined || !existsSync(join(directory, 'limits'))
+    if (!isOrdinary(exec.process) || !hasOwnLimits) writeFileSync(join(directory, `not-${exec.id}`), '')
   }
 
   /** Forgets an exec. */
@@ -88,7 +90,7 @@ export class FastExec {
     rmSync(join(this.#root, id), { recursive: true, force: true })
   }
 
-  #describe({ id, bundle, runcState }: { id: string; bundle: string; runcState: string }, directory: string): void {
+  #describe({ id, bundle, runtimeState }: { id: string; bundle: string; runtimeState: string }, directory: string): void {
     const { process = {}, linux = {} } = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')) as Config
     const filter = linux.seccomp && this.#programOf(linux.seccomp)
     // Made elsewhere and moved, so that the script sees all of it or nothing; an empty one says that crun cannot do it.
@@ -97,13 +99,14 @@ export class FastExec {
     mkdirSync(temporary, { mode: 0o700 })
     if (filter && isOrdinary(process) && !linux.personality && !linux.intelRdt && linux.cgroupsPath?.startsWith('/')) {
       // From runc, and not from /proc: the pid of a process that has ended may be another's by now.
-      const { init_process_pid: pid, init_process_start: start } = JSON.parse(readFileSync(join(runcState, 'state.json'), 'utf8')) as RuncState
+      const { init_process_pid: pid, init_process_start: start } = JSON.parse(readFileSync(join(runtimeState, 'state.json'), 'utf8')) as RuncState
       const write = (name: string, content: string | Uint8Array): void => writeFileSync(join(temporary, name), content, { mode: 0o600 })
       const { namespaces, uidMappings, gidMappings } = linux
       // The filter itself is in a file; without flags, as runc has it.
       const seccomp = { defaultAction: linux.seccomp?.defaultAction, flags: linux.seccomp?.flags ?? [] }
       write('seccomp.bpf', filter)
       write('config.json', JSON.stringify({ ociVersion: '1.0.2', root: { path: 'rootfs' }, process: { args: ['/'], cwd: '/' }, linux: { namespaces, uidMappings, gidMappings, seccomp } }))
+      if (process.rlimits?.length) write('limits', '')
       write('oom', `${process.oomScoreAdj ?? ''}\n`)
       const status = {
         pid, 'process-start-time': start, 'cgroup-path': linux.cgroupsPath, scope: '', rootfs: join(bundle, 'rootfs'), 'systemd-cgroup': false, bundle,

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { BerthError, isErrno, type Logger, silent } from '@berth/core'
 import type { CreateTaskOptions, Exit, OciRuntime } from '@berth/oci-runtime'
 import { runtimeError } from './errors.ts'
+import { FastExec } from './fast-exec.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { OomCounter } from './oom-counter.ts'
 import { openIo, type ProcessIo, removePipes } from './process-io.ts'
@@ -19,6 +20,8 @@ export interface ShimRuntimeOptions {
   shimBinary?: string
   /** What the shim runs: `runc` (the default), `crun`. */
   runtimeBinary?: string
+  /** Runs execs in runc's containers where it is there and can; `crun` by default, `false` for none. */
+  execBinary?: string | false
   /** Default `berth`. */
   namespace?: string
   logger?: Logger
@@ -31,15 +34,19 @@ export class ShimRuntime implements OciRuntime {
   readonly #namespace: string
   readonly #logger: Logger
   readonly #tasks = new Map<string, ShimTask>()
+  readonly #execBinary: string | false
   #events: Promise<AsyncDisposable> | undefined
+  #fast: Promise<FastExec | undefined> | undefined
   #disposed = false
 
   constructor(options: ShimRuntimeOptions) {
-    const { stateDir, shimBinary = 'containerd-shim-runc-v2', runtimeBinary = 'runc', namespace = 'berth', logger = silent } = options
+    const { stateDir, shimBinary = 'containerd-shim-runc-v2', runtimeBinary = 'runc', execBinary = 'crun', namespace = 'berth', logger = silent } = options
     if (Buffer.byteLength(stateDir) > 60) throw new BerthError('invalid-argument', 'STATE_DIR_TOO_LONG', `${stateDir}: too long for the sockets in it (60 bytes at most)`)
     this.name = runtimeBinary
     this.#stateDir = stateDir
     this.#shimBinary = shimBinary
+    // Another runtime may have other arguments, and keeps other records.
+    this.#execBinary = basename(runtimeBinary) === 'runc' && basename(shimBinary) === 'containerd-shim-runc-v2' && execBinary
     this.#namespace = namespace
     this.#logger = logger
   }
@@ -50,7 +57,7 @@ export class ShimRuntime implements OciRuntime {
     mounts.catch(() => {})
     signal?.throwIfAborted()
     checkId(id)
-    await this.#listen()
+    const [fast] = await Promise.all([this.#openFast(), this.#listen()])
     const socket = this.#socketOf(id)
     let service: TaskService | undefined
     const io = openIo({ bundle, id, stdio }, 'create', async () => service?.closeStdin({ id }))
@@ -62,11 +69,11 @@ export class ShimRuntime implements OciRuntime {
       signal?.addEventListener('abort', abort, { once: true })
       if (signal?.aborted) abort()
       service = new TaskService(await TtrpcClient.connect(socket))
-      const runtime = { binary: this.name, root: this.#runtimeRoot }
+      const runtime = { binary: fast?.script ?? this.name, root: this.#runtimeRoot }
       const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime, ioOwner })
       signal?.throwIfAborted()
       io.connected()
-      return this.#adopt(service, { id, bundle }, io, initPid)
+      return this.#adopt(service, { id, bundle, fast }, io, initPid)
     } catch (error) {
       const log = shimLog(bundle)
       if (pid !== undefined) killShim(pid)
@@ -99,7 +106,7 @@ export class ShimRuntime implements OciRuntime {
       })
       if (state) {
         const io = openIo({ bundle, id, stdio }, 'reopen', () => service.closeStdin({ id }))
-        const task = this.#adopt(service, { id, bundle }, io, state.pid)
+        const task = this.#adopt(service, { id, bundle, fast: await this.#openFast() }, io, state.pid)
         await Promise.all(execs.map((exec) => task.reconnectExec(exec.id, exec.stdio)))
         if (state.status !== 'created') task.started()
         return task
@@ -125,12 +132,15 @@ export class ShimRuntime implements OciRuntime {
     await (await this.#events)?.[Symbol.asyncDispose]()
   }
 
-  #adopt(service: TaskService, { id, bundle }: { id: string; bundle: string }, io: ProcessIo, pid: number): ShimTask {
+  #adopt(service: TaskService, { id, bundle, fast }: { id: string; bundle: string; fast: FastExec | undefined }, io: ProcessIo, pid: number): ShimTask {
     let loss: Promise<Exit> | undefined
     const connection: ShimConnection = {
       id,
       bundle,
       service,
+      fast,
+      runtimeState: join(this.#runtimeRoot, this.#namespace, id),
+      logger: this.#logger,
       oom: new OomCounter(cgroupOf(bundle)),
       end: async () => {
         this.#tasks.delete(id)
@@ -157,8 +167,18 @@ export class ShimRuntime implements OciRuntime {
   /** @param force also what only a shim that was killed leaves */
   async #clean(id: string, bundle: string, force: boolean): Promise<void> {
     if (force) await removeLeftovers({ id, bundle, cgroup: cgroupOf(bundle), runtimeBinary: this.name, runtimeRoot: join(this.#runtimeRoot, this.#namespace) })
+    ;(await this.#openFast())?.forget(id)
     rmSync(this.#socketOf(id), { force: true })
     removePipes(bundle)
+  }
+
+  #openFast(): Promise<FastExec | undefined> {
+    this.#fast ??= (async () => {
+      if (this.#execBinary === false) return undefined
+      mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })
+      return FastExec.open({ root: join(this.#stateDir, 'exec'), script: join(this.#stateDir, 'runc'), runc: this.name, crun: this.#execBinary, logger: this.#logger })
+    })()
+    return this.#fast
   }
 
   async #listen(): Promise<void> {

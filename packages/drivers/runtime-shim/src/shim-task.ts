@@ -1,8 +1,9 @@
 import type { Readable, Writable } from 'node:stream'
-import { BerthError } from '@berth/core'
+import { BerthError, type Logger, messageOf } from '@berth/core'
 import type { Exit, RuntimeProcess, StdioOptions, Task } from '@berth/oci-runtime'
 import { runtimeError, taskNotFound } from './errors.ts'
 import type { OomCounter } from './oom-counter.ts'
+import type { FastExec } from './fast-exec.ts'
 import { openIo, type ProcessIo } from './process-io.ts'
 import type { ProcessRef, TaskService, TaskStatus } from './task-service.ts'
 import { RpcClosed } from './ttrpc.ts'
@@ -11,8 +12,13 @@ import { RpcClosed } from './ttrpc.ts'
 export interface ShimConnection {
   id: string
   bundle: string
+  logger: Logger
   service: TaskService
   oom: OomCounter
+  /** Runs execs, where there is something faster than the runtime. */
+  fast: Pick<FastExec, 'prepare' | 'forgetExec'> | undefined
+  /** The runtime's own directory of the container. */
+  runtimeState: string
   /** Ends the shim after its task was deleted, and removes what it leaves. */
   end(): Promise<void>
   /** Removes what a shim leaves that went away on its own; undefined when it was us who left it. */
@@ -142,6 +148,7 @@ export class ShimTask extends ShimProcess implements Task {
   async exec({ id, process, stdio }: { id: string; process: object; stdio: StdioOptions }): Promise<RuntimeProcess> {
     const ref = { id: this.id, execId: id }
     if (this.#execs.has(id)) throw new BerthError('already-exists', 'PROCESS_EXISTS', `exec ${id}: already exists`)
+    if (!stdio.terminal) this.#prepareFast(id, process)
     const io = this.#openIo(ref, stdio, 'create')
     try {
       await this.call((service) => service.exec({ ...ref, terminal: stdio.terminal, stdio: io.paths, process }))
@@ -211,6 +218,16 @@ export class ShimTask extends ShimProcess implements Task {
     this.#execs.clear()
   }
 
+  #prepareFast(id: string, process: object): void {
+    const { bundle, fast, logger, runtimeState } = this.shim
+    try {
+      fast?.prepare({ id: this.id, bundle, runtimeState }, { id, process })
+    } catch (error) {
+      // The task may have ended, which the shim tells better.
+      logger.debug('a task could not be described for execs', { id: this.id, error: messageOf(error) })
+    }
+  }
+
   #openIo(ref: { id: string; execId: string }, stdio: StdioOptions, how: 'create' | 'reopen'): ProcessIo {
     return openIo({ bundle: this.shim.bundle, ...ref, stdio }, how, () => this.shim.service.closeStdin(ref))
   }
@@ -230,6 +247,7 @@ class ShimExec extends ShimProcess {
   }
 
   protected override async release(): Promise<void> {
+    this.shim.fast?.forgetExec(this.shim.id, this.id)
     this.#forget()
   }
 }

@@ -8,6 +8,7 @@
  */
 export { type Cgroups, detectCgroups } from './cgroups.ts'
 export { acquireLock } from './directory-lock.ts'
+export { withFsUser } from './fs-user.ts'
 export { lockFile, mknod, openInRoot, setTimes, spreadSubdirectories, syncFileSystem } from './files.ts'
 export { GzipInflater } from './igzip.ts'
 export type { Mapping, MountRequest } from './mapped-mounts.ts'
@@ -19,6 +20,7 @@ export { cloneFlags, setns, unshare, withNetns, withRoot } from './namespaces.ts
 export { NetlinkSocket, type NetlinkMessage, netlinkAttribute, parseNetlinkAttributes } from './netlink.ts'
 export { deleteNetns } from './netns.ts'
 export { Nftables } from './nftables.ts'
+export { type SeccompComparison, SeccompFilter } from './seccomp-filter.ts'
 export { boundSocket } from './sockets.ts'
 export { dropNamespace, type HeldNamespaces, type IdRange, keepNamespace, makeUserNamespace } from './user-namespaces.ts'
 export { getXattr, listXattrs, removeXattr, setXattr } from './xattrs.ts'
