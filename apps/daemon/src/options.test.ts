@@ -20,17 +20,27 @@ it('takes several hosts, and dockerd-like defaults for the rest', () => {
     pidfile: '/e/berthd.pid',
     logLevel: 'info',
     insecureRegistries: ['r:5000'],
-    liveRestore: false,
+    liveRestore: true,
   })
 })
 
 it('reads the configuration file', () => {
-  expect(parseOptions(['--config-file', configFile('{"bip":"10.1.0.1/16","hosts":["unix:///b.sock"],"live-restore":true,"shutdown-timeout":3}')])).toMatchObject({
+  expect(parseOptions(['--config-file', configFile('{"bip":"10.1.0.1/16","hosts":["unix:///b.sock"],"live-restore":false,"shutdown-timeout":3}')])).toMatchObject({
     bip: '10.1.0.1/16',
     hosts: ['unix:///b.sock'],
-    liveRestore: true,
+    liveRestore: false,
     shutdownTimeout: 3,
   })
+})
+
+it('takes a switch with or without its value', () => {
+  expect(['--live-restore', '--live-restore=true', '--live-restore=false'].map((flag) => (parseOptions([flag]) as { liveRestore: boolean }).liveRestore)).toEqual([true, true, false])
+  expect(() => parseOptions(['--live-restore=maybe'])).toThrow(/live-restore/)
+})
+
+it('takes which user namespaces containers get, and where CDI devices are told of', () => {
+  expect(parseOptions(['--userns', 'private', '--userns-remap', 'sam:crew', '--cdi-spec-dir', '/a', '--cdi-spec-dir', '/b'])).toMatchObject({ userns: 'private', usernsRemap: 'sam:crew', cdiSpecDirs: ['/a', '/b'] })
+  expect(() => parseOptions(['--userns', 'container:x'])).toThrow(/--userns must be host or private/)
 })
 
 it('takes how registries are reached from flags, the file or the environment', () => {

@@ -23,6 +23,10 @@ export interface DaemonOptions {
   maxConcurrentUploads: number
   cgroupParent: string
   initPath: string | undefined
+  /** Which user namespace containers get that do not say. */
+  userns: 'host' | 'private' | undefined
+  usernsRemap: string | undefined
+  cdiSpecDirs: string[] | undefined
   liveRestore: boolean
   /** Seconds that containers get to end when the daemon ends. */
   shutdownTimeout: number
@@ -56,7 +60,10 @@ const flags = {
   'max-concurrent-uploads': { kind: 'number', key: 'max-concurrent-uploads', help: 'layers that pushes send at the same time (3)' },
   'cgroup-parent': { kind: 'string', key: 'cgroup-parent', help: 'control group that holds those of the containers (/berth)' },
   'init-path': { kind: 'string', key: 'init-path', help: 'program that runs as process 1 with --init (tini)' },
-  'live-restore': { kind: 'boolean', key: 'live-restore', help: 'leave containers running when the daemon ends in order' },
+  userns: { kind: 'string', key: 'userns', help: "user namespace of containers that do not say: host, or private for one of each's own (host)" },
+  'userns-remap': { kind: 'string', key: 'userns-remap', help: 'default or USER[:GROUP], whose IDs in /etc/subuid and /etc/subgid all containers share' },
+  'cdi-spec-dir': { kind: 'list', key: 'cdi-spec-dirs', help: 'directory of CDI specifications, several times (/etc/cdi, /var/run/cdi)' },
+  'live-restore': { kind: 'boolean', key: 'live-restore', help: 'containers run on when the daemon ends in order; --live-restore=false stops them (true)' },
   'shutdown-timeout': { kind: 'number', key: 'shutdown-timeout', help: 'seconds that containers get to end with the daemon (15)' },
 } as const satisfies Record<string, Flag>
 
@@ -117,14 +124,27 @@ function proxyOf(env: Environment, name: string): string | undefined {
   return env[name] || env[name.toLowerCase()] || undefined
 }
 
+/** Takes `--flag=true` and `--flag=false` of boolean flags out of a command line, which `parseArgs` does not know. */
+function takeSwitches(args: string[]): { args: string[]; switches: Values } {
+  const switches: Values = {}
+  const others = args.filter((arg) => {
+    const [, name, value] = /^--([a-z-]+)=(true|false)$/.exec(arg) ?? []
+    if (!names.some((known) => known === name && flags[known].kind === 'boolean')) return true
+    switches[name as FlagName] = value === 'true'
+    return false
+  })
+  return { args: others, switches }
+}
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** Reads the command line. Throws `invalid-argument` for anything that is wrong in it or in the configuration file. */
 export function parseOptions(args: string[], env: Environment = {}): DaemonOptions | 'help' | 'version' {
+  const { args: rest, switches } = takeSwitches(args)
   let given: Values & { 'config-file'?: string; help?: boolean; version?: boolean }
   try {
     given = parseArgs({
-      args,
+      args: rest,
       allowPositionals: false,
       options: {
         ...Object.fromEntries(
@@ -141,6 +161,7 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
   } catch (cause) {
     throw new BerthError('invalid-argument', 'DAEMON_OPTIONS_INVALID', messageOf(cause), { cause })
   }
+  Object.assign(given, switches)
   if (given.help) return 'help'
   if (given.version) return 'version'
 
@@ -179,9 +200,17 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
     maxConcurrentUploads: count('max-concurrent-uploads'),
     cgroupParent: text('cgroup-parent') ?? '/berth',
     initPath: text('init-path'),
-    liveRestore: Boolean(values['live-restore']),
+    userns: usernsMode(text('userns')),
+    usernsRemap: text('userns-remap') || undefined,
+    cdiSpecDirs: list('cdi-spec-dir').length > 0 ? list('cdi-spec-dir').map((path) => absolute('cdi-spec-dir', path)) : undefined,
+    liveRestore: (values['live-restore'] as boolean | undefined) ?? true,
     shutdownTimeout,
   }
+}
+
+function usernsMode(mode: string | undefined): 'host' | 'private' | undefined {
+  if (mode === undefined || mode === 'host' || mode === 'private') return mode
+  throw invalid(`--userns must be host or private, not '${mode}'`)
 }
 
 function absolute(name: string, path: string): string {

@@ -40,9 +40,11 @@ export interface Engine extends AsyncDisposable {
  * @throws `conflict` when another process has one of the directories.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { dataRoot, execRoot, logger = silent, cgroupParent = '/berth', initPath, liveRestore = false, shutdownTimeout = 15 } = options
+  const { dataRoot, execRoot, logger = silent, cgroupParent = '/berth', initPath, liveRestore = true, shutdownTimeout = 15 } = options
   await using opened = new AsyncDisposableStack()
-  for (const root of [dataRoot, execRoot]) makePrivate(root)
+  makePrivate(dataRoot, 0o710)
+  // Root of a container with a user namespace is somebody else here, and reaches its files by a path below.
+  makePrivate(execRoot, 0o711)
   for (const root of [dataRoot, execRoot]) opened.use(lockRoot(root))
 
   const events = new EventHub()
@@ -97,11 +99,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           if (event.action === 'destroy') collector.schedule()
         },
       },
-      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { CgroupParent: cgroupParent } },
+      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { CgroupParent: cgroupParent }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
     ),
   ) // prettier-ignore
   const { containers, execs } = runtime
-  const known = new Set(runtime.names().keys())
+  const known = runtime.ids()
   await volumes.forgetAllBut(known)
   const system = createSystem({ options, events, runtime, images, networks, volumes, registry, runtimes, logDrivers, snapshotter, liveRestore })
 
@@ -127,9 +129,9 @@ function tableOf(dataRoot: string): string {
   return dataRoot === defaultDataRoot ? 'berth' : `berth_${createHash('sha256').update(dataRoot).digest('hex').slice(0, 8)}`
 }
 
-function makePrivate(dir: string): void {
-  mkdirSync(dir, { recursive: true, mode: 0o710 })
-  chmodSync(dir, 0o710)
+function makePrivate(dir: string, mode: number): void {
+  mkdirSync(dir, { recursive: true, mode })
+  chmodSync(dir, mode)
 }
 
 function lockRoot(root: string): Disposable {

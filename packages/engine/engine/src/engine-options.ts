@@ -1,4 +1,4 @@
-import type { Logger } from '@berth/core'
+import type { FailPoint, Logger } from '@berth/core'
 
 export interface EngineOptions {
   /** Absolute path of the directory of everything that lasts; the engine owns it, and makes it when it is missing. */
@@ -24,11 +24,19 @@ export interface EngineOptions {
   cgroupParent?: string
   /** The program that runs as process 1 for containers that ask for one; found where Docker and Debian have it by default. */
   initPath?: string | undefined
-  /** Containers run on when the engine is shut down. */
+  /** Which user namespace containers get that do not say: the machine's (`host`, the default), or each one of its own. */
+  userns?: 'host' | 'private' | undefined
+  /** As dockerd's: `default` or `user[:group]`, whose subordinate IDs all containers share that do not say. Goes before `userns`. */
+  usernsRemap?: string | undefined
+  /** Directories of CDI specifications, the later ones count more; `/etc/cdi` and `/var/run/cdi` by default. */
+  cdiSpecDirs?: readonly string[] | undefined
+  /** Containers run on when the engine is shut down; true by default. */
   liveRestore?: boolean
   /** Seconds that containers get to end when the engine is shut down; 15 by default. */
   shutdownTimeout?: number
   /** What it calls itself. */
   version?: string
+  /** For tests of crashes: called with the name of each step of a transition. @see FailPoint */
+  failPoint?: FailPoint
   logger?: Logger
 }
