@@ -1,16 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describeLogDriver } from '@berth/log-driver/contract'
+import { describeLogDriver, loggedContainer } from '@berth/log-driver/contract'
 import { jsonFileLogDriver } from '../src/index.ts'
 
-const variants: Record<string, string>[] = [{}, { 'max-size': '1m', 'max-file': '3' }, { 'max-size': '150', 'max-file': '20' }]
+const variants: Record<string, string>[] = [{}, { 'max-size': '1m', 'max-file': '3' }, { 'max-size': '150', 'max-file': '300', compress: 'true' }]
 for (const options of variants) {
   describeLogDriver(`json-file ${JSON.stringify(options)}`, async () => {
     const directory = mkdtempSync(join(tmpdir(), 'berth-json-file-'))
     return {
       driver: jsonFileLogDriver(),
-      container: { id: 'c1', name: 'one', directory },
+      container: loggedContainer(directory),
       options,
       async [Symbol.asyncDispose]() {
         rmSync(directory, { recursive: true })

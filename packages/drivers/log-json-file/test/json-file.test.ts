@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Log, ReadLogOptions } from '@berth/log-driver'
+import { loggedContainer } from '@berth/log-driver/contract'
 import { jsonFileLogDriver } from '../src/index.ts'
 
 const both = { stdout: true, stderr: true }
@@ -14,11 +15,11 @@ let path: string
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'berth-json-file-'))
-  path = join(directory, 'c1-json.log')
+  path = join(directory, 'c1c1c1c1c1c1c1c1-json.log')
 })
 afterEach(() => rmSync(directory, { recursive: true }))
 
-const open = (options: Record<string, string> = {}) => jsonFileLogDriver().open({ id: 'c1', name: 'one', directory }, options)
+const open = (options: Record<string, string> = {}) => jsonFileLogDriver().open(loggedContainer(directory), options)
 
 async function lines(log: Log, options: ReadLogOptions = both): Promise<string[]> {
   const seen: string[] = []
@@ -37,7 +38,7 @@ describe('the file', () => {
     const records = readFileSync(path, 'utf8').trimEnd().split('\n')
     expect(records[0]).toMatch(/^\{"log":"plain\\n","stream":"stdout","time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z"\}$/)
     expect(records.map((record) => (JSON.parse(record) as { log: string }).log)).toEqual(['plain\n', 'with "quotes"\tand tab\n', 'rest'])
-    expect(readdirSync(directory)).toEqual(['c1-json.log'])
+    expect(readdirSync(directory)).toEqual(['c1c1c1c1c1c1c1c1-json.log'])
   })
 
   it('has one U+FFFD for each byte that is not UTF-8', async () => {
@@ -69,7 +70,7 @@ describe('the file', () => {
   it('keeps all that a killed process had written, unfinished lines too', async () => {
     const program = `
       import { jsonFileLogDriver } from ${JSON.stringify(fileURLToPath(new URL('../src/index.ts', import.meta.url)))}
-      const log = jsonFileLogDriver().open({ id: 'c1', name: 'one', directory: ${JSON.stringify(directory)} }, {})
+      const log = jsonFileLogDriver().open(${JSON.stringify(loggedContainer(directory))}, {})
       log.write('stdout', Buffer.from('whole\\nunfini'))
       log.write('stderr', Buffer.from('other'))
       process.kill(process.pid, 'SIGKILL')`
@@ -97,7 +98,7 @@ describe('rotation', () => {
   it('keeps as many files as it is told, and reads across them', async () => {
     const log = open(options)
     for (let n = 0; n < 200; n++) log.write('stdout', Buffer.from(`line ${n}\n`))
-    expect(readdirSync(directory).sort()).toEqual(['c1-json.log', 'c1-json.log.1', 'c1-json.log.2'])
+    expect(readdirSync(directory).sort()).toEqual(['c1c1c1c1c1c1c1c1-json.log', 'c1c1c1c1c1c1c1c1-json.log.1', 'c1c1c1c1c1c1c1c1-json.log.2'])
     for (const name of readdirSync(directory)) expect(statSync(join(directory, name)).size).toBeLessThan(1100)
     const all = await lines(log)
     expect(all.at(-1)).toBe('line 199\n')
@@ -152,14 +153,15 @@ describe('options', () => {
     [{ 'max-size': 'many' }, 'max-size'],
     [{ 'max-size': '0' }, 'max-size'],
     [{ 'max-size': '1k', 'max-file': '0' }, 'max-file'],
-    [{ 'max-file': '3' }, 'max-size'],
-    [{ compress: 'true' }, 'compress'],
-    [{ mode: 'non-blocking' }, 'mode'],
+    [{ 'max-file': '1', compress: 'true' }, 'compress'],
+    [{ 'max-size': '-1', compress: 'true' }, 'compress'],
+    [{ compress: 'perhaps' }, 'compress'],
+    [{ mode: 'sometimes' }, 'mode'],
   ])('refuses %o', (options, name) => {
     expect(() => jsonFileLogDriver().validate(options)).toThrow(expect.objectContaining({ kind: 'invalid-argument', message: expect.stringContaining(name) as string }) as Error)
   })
 
-  it.each<Record<string, string>>([{ 'max-size': '10m' }, { 'max-size': '1.5k', 'max-file': '2' }, { 'max-size': '-1' }, { tag: '{{.Name}}', labels: 'a,b', env: 'C' }])('takes %o', (options) => {
+  it.each<Record<string, string>>([{ 'max-size': '10m' }, { 'max-size': '1.5k', 'max-file': '2' }, { 'max-size': '-1' }, { tag: '{{.Name}}', labels: 'a,b', env: 'C' }, { mode: 'non-blocking' }, { compress: 'true' }])('takes %o', (options) => {
     expect(() => jsonFileLogDriver().validate(options)).not.toThrow()
   })
 })

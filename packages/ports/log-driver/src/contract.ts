@@ -8,6 +8,21 @@ export interface LogDriverHarness extends AsyncDisposable {
   options?: Readonly<Record<string, string>>
 }
 
+/** A container to log for, whose labels and environment the suite knows. */
+export function loggedContainer(directory: string): LoggedContainer {
+  return {
+    id: 'c1c1c1c1c1c1c1c1',
+    name: 'one',
+    imageId: 'sha256:0123456789abcdef',
+    imageName: 'busybox:latest',
+    command: ['sh', '-c', 'true'],
+    createdAt: new Date(0),
+    labels: { team: 'a & b', tier: '<x=y>' },
+    env: ['APP=one=two', 'PATH=/bin'],
+    directory,
+  }
+}
+
 const both = { stdout: true, stderr: true }
 
 /** Runs the log driver suite on what `setUp` makes afresh for each test. For drivers that can read. */

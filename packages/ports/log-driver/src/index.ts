@@ -17,6 +17,10 @@ export interface LogDriver {
   /** Throws `invalid-argument` for options this driver does not take. */
   validate(options: Readonly<Record<string, string>>): void
   open(container: LoggedContainer, options: Readonly<Record<string, string>>): Log
+  /** Fails when a container that a client starts cannot log now, as when the peer is away and the options ask for it. Absent where nothing can be wrong. */
+  prepare?(container: LoggedContainer, options: Readonly<Record<string, string>>): Promise<void>
+  /** Goes on with what an earlier process left undone. To be called when the engine starts, for each container that does not run; opening its log does the same. */
+  resume?(container: LoggedContainer, options: Readonly<Record<string, string>>): void
 }
 
 export interface LoggedContainer {
@@ -54,7 +58,7 @@ export interface ReadLogOptions {
   /** Nanoseconds since the epoch; entries before are left out. */
   since?: bigint | undefined
   until?: bigint | undefined
-  /** Only the last N entries, counted before the other filters, as Docker does; all when absent. */
+  /** Only the last N lines, counted before the other filters, as Docker does; all when absent. A line that was cut into entries counts once, and is whole. */
   tail?: number | undefined
   /** Goes on with what is written until the log is closed or `signal` aborts; both end the iteration without an error. */
   follow?: boolean
@@ -72,10 +76,20 @@ export interface Log {
   write(stream: LogStream, chunk: Uint8Array): void
   /** After `write` failed with `unavailable`: settles when it is worth another try. Absent where only time can tell. */
   writable?(): Promise<void>
+  /** What was written of a line that is not whole yet, which `read` does not give. Absent where nothing is held back. */
+  unfinished?(stream: LogStream): Uint8Array
   /** Also of a closed log. */
   read(options: ReadLogOptions): AsyncIterable<LogEntry>
+  /** The same, many at a time, for those who read much. Absent where it makes no difference; see {@link batchesOf}. */
+  readBatches?(options: ReadLogOptions): AsyncIterable<readonly LogEntry[]>
   /** Flushes a last unfinished line and ends followers. The log can be opened again. */
   close(): void
   /** Deletes everything kept. */
   remove(): void
+}
+
+/** The entries of a log in batches, whether or not it has them so. */
+export async function* batchesOf(log: Log, options: ReadLogOptions): AsyncGenerator<readonly LogEntry[]> {
+  if (log.readBatches) yield* log.readBatches(options)
+  else for await (const entry of log.read(options)) yield [entry]
 }

@@ -38,6 +38,10 @@ class MemoryLog implements Log {
     this.#forget = forget
   }
 
+  unfinished(stream: LogStream): Uint8Array {
+    return this.#kept.splitters[stream].pending
+  }
+
   write(stream: LogStream, chunk: Uint8Array): void {
     if (this.#closed) throw new BerthError('conflict', 'LOG_CLOSED', 'the log is closed')
     this.#append(stream, this.#kept.splitters[stream].split(chunk))
