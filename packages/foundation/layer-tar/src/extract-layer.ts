@@ -18,8 +18,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { BerthError, isErrno, messageOf } from '@berth/core'
-import { listXattrs, mknod, setTimes, setXattr } from '@berth/linux'
+import { type IdRange, listXattrs, mknod, setTimes, setXattr } from '@berth/linux'
 import { limits } from './limits.ts'
+import { ownerOutside } from './mapped-ids.ts'
 import { corrupt, type TarEntry } from './tar-header.ts'
 import type { TarHandler } from './tar-reader.ts'
 import { defaultAcl, isAufsMetadata, isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
@@ -39,6 +40,8 @@ export interface ExtractOptions {
   into?: string | undefined
   /** Owns all that is made, whatever the archive says. */
   owner?: { uid: number; gid: number } | undefined
+  /** The files belong to a user namespace that the thread is outside of: what the archive and `owner` say is as that one sees it. */
+  ids?: IdRange | undefined
   /** Whether it is refused (`invalid-argument`, `CANNOT_OVERWRITE`) that something else takes the place of a directory, or a directory that of something else. */
   noOverwriteDirNonDir?: boolean | undefined
 }
@@ -265,7 +268,8 @@ export class LayerExtractor implements TarHandler {
   }
 
   #ownerOf(entry: TarEntry): { uid: number; gid: number } {
-    return this.#options.owner ?? entry
+    const { owner = entry, ids } = this.#options
+    return ids ? ownerOutside(ids, owner) : owner
   }
 
   #setXattrs(path: string, entry: TarEntry): void {

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type BigIntStats } from 'node:fs'
 import { BerthError, isErrno } from '@berth/core'
-import { getXattr, listXattrs } from '@berth/linux'
+import { getXattr, type IdRange, listXattrs } from '@berth/linux'
+import { ownerInside } from './mapped-ids.ts'
 import type { TarEntry, TarEntryType } from './tar-header.ts'
 import { contentPadding, encodeEntry, endOfArchive } from './tar-writer.ts'
 import { isKeptXattr, isWhiteout, opaqueMarker, opaqueXattr, whiteoutPrefix } from './whiteouts.ts'
@@ -18,6 +19,8 @@ export interface PackOptions {
    * Without it a directory has no entry of its own and what lies in it is named from there; of a file it is the last part of `path`.
    */
   name?: string | undefined
+  /** The files are seen from outside of the user namespace that they belong to: the archive has the owners that it sees. */
+  ids?: IdRange | undefined
 }
 
 const batchSize = 256 * 1024
@@ -34,7 +37,7 @@ interface Place {
  * out, and so are what vanishes meanwhile and, of a layer of overlayfs, names that would be read as whiteouts. A file that changes its size is cut or filled with zeros, and so are holes.
  * @throws `not-found` if there is no `path`; `not-implemented` for paths above 4096 bytes.
  */
-export function* packTree({ whiteouts, path: start = '/', name: startName }: PackOptions): Generator<Buffer, void, undefined> {
+export function* packTree({ whiteouts, path: start = '/', name: startName, ids }: PackOptions): Generator<Buffer, void, undefined> {
   const batch = new Batch()
   const links = new Map<string, string>()
   /** What is still to be visited, the next one last: a stack and no recursion, because a tree may be deep. */
@@ -42,6 +45,7 @@ export function* packTree({ whiteouts, path: start = '/', name: startName }: Pac
   for (let place = places.pop(); place !== undefined; place = places.pop()) {
     const found = describe(place, links, whiteouts)
     if (found === undefined) continue
+    if (ids) Object.assign(found.entry, ownerInside(ids, found.entry))
     batch.add(encodeEntry(found.entry))
     if (found.entry.type === 'file' && found.entry.size > 0) yield* content(place.path, found.entry.size, batch)
     if (found.entry.type === 'directory') {
