@@ -6,7 +6,7 @@ import type { Mount } from '@berth/snapshotter'
 import type { AccountFiles } from './spec/index.ts'
 
 /** An account file larger than this is not one. */
-const sizeLimit = 4 * 1024 * 1024
+const sizeLimit = 1024 * 1024
 
 /** A file below a directory that a container may have filled with hostile links; undefined where there is none. */
 function readInside(root: number, path: string): string | undefined {
@@ -67,6 +67,9 @@ export interface AccountReader {
 /** Reads them through the kernel, which follows no link out of the container. */
 export const kernelAccounts: AccountReader = { ofMounts: accountsOfMounts, ofProcess: accountsOfProcess }
 
+/** Longer files are read each time: what an image holds must not fill the engine's memory. */
+const cachedLength = 64 * 1024
+
 /** Accounts by image: they hold for containers that have not changed their files yet. */
 export class AccountCache {
   readonly #byImage = new Map<string, AccountFiles>()
@@ -75,6 +78,7 @@ export class AccountCache {
     const known = this.#byImage.get(imageId)
     if (known) return known
     const accounts = read()
+    if ((accounts.passwd?.length ?? 0) + (accounts.group?.length ?? 0) > cachedLength) return accounts
     if (this.#byImage.size >= 64) this.#byImage.clear()
     this.#byImage.set(imageId, accounts)
     return accounts

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { type FailPoint, type KeyedMutex, type Logger, messageOf, nowNano } from '@berth/core'
-import type { HostConfig } from '@berth/api-types'
 import type { NamespaceRunner } from '@berth/linux'
 import type { AccountCache, AccountReader } from './accounts.ts'
 import type { CgroupDirectories } from './cgroup-stats.ts'
@@ -11,6 +10,7 @@ import type { ContainerRuntimeDependencies } from './dependencies.ts'
 import type { ContainerFailPoint } from './fail-points.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { Backlog, BacklogLimits } from './output-spool.ts'
+import type { ContainerDefaults } from './plan-host.ts'
 import type { ContainerRecords } from './records.ts'
 import type { MachineFeatures } from './spec/index.ts'
 import type { UsernsOptions } from './userns/choose-mapping.ts'
@@ -39,7 +39,7 @@ export interface ContainerRuntimeOptions {
   /** What happens to an attached exec whose client goes: `keep`, as in Docker, or `kill`; a container's annotation says it for its own. */
   execOnDisconnect?: 'keep' | 'kill' | undefined
   /** What a container gets that does not say. */
-  defaults?: Pick<HostConfig, 'LogConfig' | 'Init' | 'ShmSize' | 'CgroupParent' | 'Ulimits'>
+  defaults?: ContainerDefaults
 }
 
 /** What the operations on containers share. */

@@ -7,12 +7,15 @@ import { Container } from './container.ts'
 import { type Context, emit, stateDirOf, together } from './context.ts'
 import type { ContainerImage } from './dependencies.ts'
 import { logDriverOf } from './log-driver.ts'
+import { macAddressesOf } from './mac-address.ts'
 import { mergeConfig } from './merge-config.ts'
 import { checkName, generateName } from './names.ts'
+import { planHost } from './plan-host.ts'
 import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
 import { chooseMapping } from './userns/choose-mapping.ts'
-import { invalid, validateConfig, validateHost, validateResources, validateRestartPolicy } from './validate-config.ts'
+import { hostWarnings, invalid, validateConfig, validateHost, validateRestartPolicy } from './validate-config.ts'
+import { validateResources, validateUlimits } from './validate-resources.ts'
 
 /** What a request asks for once everything left open is decided. */
 interface Plan {
@@ -21,42 +24,20 @@ interface Plan {
   warnings: string[]
 }
 
-const joinedModes = [['NetworkMode', 'network'], ['PidMode', 'PID'], ['IpcMode', 'IPC']] as const
-
-/** The host configuration with defaults, and references to other containers made full IDs. */
-function planHost(ctx: Context, given: HostConfig): HostConfig {
-  const host: HostConfig = { ...ctx.options.defaults, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null && value !== undefined)) }
-  if (!host.NetworkMode || host.NetworkMode === 'default') host.NetworkMode = 'bridge'
-  for (const [field] of joinedModes) {
-    const mode = host[field]
-    if (typeof mode === 'string' && mode.startsWith('container:')) host[field] = `container:${ctx.containers.resolve(mode.slice('container:'.length)).id}`
-  }
-  if (host.VolumesFrom) host.VolumesFrom = host.VolumesFrom.map((spec) => spec.replace(/^[^:]*/, (ref) => ctx.containers.resolve(ref).id))
-  host.RestartPolicy = { Name: host.RestartPolicy?.Name || 'no', MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0 }
-  const logDriver = ctx.options.defaults?.LogConfig?.Type ?? ctx.deps.logDrivers.keys().next().value ?? 'none'
-  // A driver may have any name.
-  host.LogConfig = { Type: host.LogConfig?.Type || (logDriver as NonNullable<HostConfig['LogConfig']>['Type']), Config: host.LogConfig?.Config ?? {} }
-  host.ShmSize ||= 64 * 1024 * 1024
-  // Clients send an empty one for none.
-  host.CgroupParent ||= ctx.options.defaults?.CgroupParent ?? ''
-  host.Runtime ||= ctx.deps.runtimes.keys().next().value ?? ''
-  host.IpcMode ||= 'private'
-  host.CgroupnsMode ||= ctx.machine.cgroups === 2 && !host.Privileged ? 'private' : 'host'
-  return host
-}
-
 function plan(ctx: Context, request: ContainerCreateRequest, image: ContainerImage): Plan {
   const { HostConfig: givenHost, NetworkingConfig: _networking, ...given } = request
+  // Nothing of an image but its configuration counts, and of that only what `mergeConfig` names.
   const imageConfig = (image.config.config ?? {}) as ContainerConfig
-  const host = planHost(ctx, givenHost ?? {})
-  validateHost(host, given)
+  const planned = planHost(ctx, givenHost ?? {})
+  validateHost(planned, given, ctx.machine)
   const config = mergeConfig(given, imageConfig)
   validateConfig(config)
-  validateRestartPolicy(host.RestartPolicy, host.AutoRemove ?? false)
-  const warnings = validateResources(host, ctx.machine)
+  validateRestartPolicy(planned.RestartPolicy, planned.AutoRemove ?? false)
+  validateUlimits(planned.Ulimits)
+  const { resources: host, warnings } = validateResources(planned, ctx.machine)
   if (!ctx.deps.runtimes.has(host.Runtime ?? '')) throw invalid(`unknown or invalid runtime name: ${host.Runtime}`)
   logDriverOf(ctx, host)?.validate(host.LogConfig?.Config ?? {})
-  return { config, host, warnings }
+  return { config, host, warnings: [...warnings, ...hostWarnings(host, given)] }
 }
 
 /** Clients pull the image when a creation is answered by `not-found`: anything else that is missing is the request's fault. */
@@ -75,12 +56,20 @@ function hostnameOf(ctx: Context, id: string, config: ContainerConfig, host: Hos
   return host.NetworkMode === 'host' || host.UTSMode === 'host' ? hostName() : shortId(id)
 }
 
+export interface CreateContainerOptions {
+  /** Which of an image's platforms: `linux/arm64`. */
+  platform?: string
+  /** The minor number of the API version that the client speaks, 51 for 1.51; the newest when absent. */
+  version?: number
+  signal?: AbortSignal
+}
+
 /** Makes a container that can be started; nothing of it stays when it fails. */
 export async function createContainer(
   ctx: Context,
   name: string | undefined,
   request: ContainerCreateRequest,
-  { platform, signal }: { platform?: string; signal?: AbortSignal },
+  { platform, version = Infinity, signal }: CreateContainerOptions,
 ): Promise<{ Id: string; Warnings: string[] }> {
   if (name) name = checkName(name)
   const reference = request.Image ?? ''
@@ -88,7 +77,7 @@ export async function createContainer(
   const image = await ctx.deps.images.resolve(reference, platform ? { platform } : {})
   signal?.throwIfAborted()
   try {
-    return await makeContainer(ctx, name, request, image, signal)
+    return await makeContainer(ctx, name, request, image, { version, signal })
   } catch (error) {
     throw asRequestError(error)
   }
@@ -99,10 +88,11 @@ async function makeContainer(
   name: string | undefined,
   request: ContainerCreateRequest,
   image: ContainerImage,
-  signal: AbortSignal | undefined,
+  { version, signal }: { version: number; signal: AbortSignal | undefined },
 ): Promise<{ Id: string; Warnings: string[] }> {
   const id = newId()
   const { config, host, warnings } = plan(ctx, request, image)
+  const mac = macAddressesOf(request, host.NetworkMode ?? '', version)
   config.Hostname = hostnameOf(ctx, id, config, host)
   const userns = chooseMapping(ctx, host)
   const container = new Container({
@@ -135,7 +125,7 @@ async function makeContainer(
   try {
     ctx.records.insert(container.record)
     ctx.failPoint('create.recorded')
-    await reserve(ctx, container, request, image.chainId)
+    await reserve(ctx, container, mac, image.chainId)
     ctx.failPoint('create.reserved')
     signal?.throwIfAborted()
   } catch (error) {
@@ -146,10 +136,10 @@ async function makeContainer(
   ctx.records.savePhase(container.record)
   ctx.failPoint('create.ready')
   emit(ctx, container, 'create')
-  return { Id: id, Warnings: warnings }
+  return { Id: id, Warnings: [...warnings, ...mac.warnings] }
 }
 
-async function reserve(ctx: Context, container: Container, request: ContainerCreateRequest, chainId: string | undefined): Promise<void> {
+async function reserve(ctx: Context, container: Container, mac: ReturnType<typeof macAddressesOf>, chainId: string | undefined): Promise<void> {
   const { id, name } = container
   const { config, host } = container.record.definition
   const { networks, volumes, snapshotter } = ctx.deps
@@ -166,18 +156,17 @@ async function reserve(ctx: Context, container: Container, request: ContainerCre
     containerName: name,
     hostname: config.Hostname ?? '',
     domainname: config.Domainname ?? '',
-    networkMode: host.NetworkMode === 'bridge' ? 'default' : (host.NetworkMode ?? 'default'),
-    endpoints: request.NetworkingConfig?.EndpointsConfig ?? {},
+    networkMode: networkModeOf(config, host),
+    endpoints: config.NetworkDisabled ? {} : mac.endpoints,
     host,
     exposedPorts: Object.keys(config.ExposedPorts ?? {}),
-    macAddress: macAddressOf(request),
+    macAddress: config.NetworkDisabled ? undefined : mac.main,
   })
   await together([fileSystem(), network])
 }
 
-/** Before API 1.44 the address was part of the configuration. */
-function macAddressOf(request: ContainerCreateRequest): string | undefined {
-  const address = (request as { MacAddress?: string | null }).MacAddress
-  if (address && !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(address)) throw new BerthError('invalid-argument', 'MAC_ADDRESS_INVALID', `invalid MAC address: ${address}`)
-  return address || undefined
+/** What the network service is asked for. Nothing but a loopback interface is in the network of a container whose network is disabled. */
+function networkModeOf({ NetworkDisabled }: ContainerConfig, { NetworkMode = 'default' }: HostConfig): string {
+  if (NetworkDisabled) return 'none'
+  return NetworkMode === 'bridge' ? 'default' : NetworkMode
 }

@@ -6,14 +6,18 @@ import type { Log } from '@berth/log-driver'
 import type { Task } from '@berth/oci-runtime'
 import type { Mount } from '@berth/snapshotter'
 import { kernelAccounts } from './accounts.ts'
+import { applyDevices } from './cdi/apply-devices.ts'
+import { defaultCdiSpecDirs, resolveDevices } from './cdi/cdi-devices.ts'
+import { requestedDevices } from './cdi/requested-devices.ts'
 import type { Container } from './container.ts'
 import { outputOf } from './container-streams.ts'
 import { bundleOf, type Context, stateDirOf, together } from './context.ts'
-import { ContainerUserns } from './userns/container-userns.ts'
 import { openLog } from './log-driver.ts'
 import { zeroTime } from './records.ts'
 import { removeBundle } from './remove-bundle.ts'
+import { sharedMemoryOf, withSharedMemory } from './shared-memory.ts'
 import { type AccountFiles, buildSpec, type ResolvedUser, resolveUser, type SpecInput } from './spec/index.ts'
+import { ContainerUserns } from './userns/container-userns.ts'
 
 /** The namespaces of other containers to join. Throws `conflict` when one of them does not run. */
 function joinedNamespaces({ containers }: Context, host: HostConfig): NonNullable<SpecInput['joined']> {
@@ -52,9 +56,12 @@ async function prepareBundle(ctx: Context, container: Container): Promise<Mount[
   ctx.failPoint('start.attached')
   const files = { hosts: sandbox.hostsPath, resolvConf: sandbox.resolvConfPath, hostname: join(stateDirOf(ctx, id), 'hostname') }
   const mounts = userns ? await userns.mapVolumes(volumeMounts) : volumeMounts
-  const spec = buildSpec({ id, config, host, user, netns: sandbox.netns, joined, volumes: mounts, files, machine: ctx.machine })
+  const spec = buildSpec({ id, config, host, user, netns: sandbox.netns, joined, volumes: mounts, files, machine: ctx.machine, defaults: ctx.options.defaults })
   userns?.own(Object.values(files))
-  writeFileSync(join(bundle, 'config.json'), JSON.stringify(userns?.apply(spec) ?? spec), { mode: 0o600 })
+  const sharedMemory = sharedMemoryOf(ctx, container)
+  const devices = resolveDevices(ctx.options.cdiSpecDirs ?? defaultCdiSpecDirs, requestedDevices(host))
+  const edited = applyDevices(sharedMemory === undefined ? spec : withSharedMemory(spec, sharedMemory), devices)
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(userns?.apply(edited) ?? edited), { mode: 0o600 })
   if (!userns) return rootfs
   await userns.mountRoot(rootfs)
   return []

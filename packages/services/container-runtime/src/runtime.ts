@@ -7,6 +7,7 @@ import { AccountCache } from './accounts.ts'
 import type { PathStat } from './archive/path-stat.ts'
 import { attachContainer, type AttachOptions } from './attach.ts'
 import { changesOf, type ContainerChange } from './changes.ts'
+import { defaultCdiSpecDirs, findDevices } from './cdi/cdi-devices.ts'
 import { type CommitContainerOptions, commitContainer } from './commit.ts'
 import type { Container, WaitCondition, WaitResult } from './container.ts'
 import { ContainerFiles } from './container-files.ts'
@@ -14,7 +15,7 @@ import { ContainerIndex } from './container-index.ts'
 import type { ContainerRuntimeOptions, Context } from './context.ts'
 import { killContainer, pauseContainer, resizeContainer, restartContainer, stopContainer, type StopOptions, unpauseContainer } from './control.ts'
 import { exportContainer, readArchive, statPath, writeArchive, type WriteArchiveOptions } from './copy.ts'
-import { createContainer } from './create.ts'
+import { createContainer, type CreateContainerOptions } from './create.ts'
 import type { ContainerRuntimeDependencies } from './dependencies.ts'
 import { Execs } from './execs.ts'
 import { inspectContainer } from './inspect.ts'
@@ -35,10 +36,11 @@ import { StatsSampler } from './stats-sampler.ts'
 import type { Attachment } from './streams.ts'
 import { topContainer } from './top.ts'
 import { updateContainer } from './update.ts'
+import { checkUserns } from './userns/choose-mapping.ts'
 
 /** The operations on containers. `ref` is a name, a full ID or a unique prefix of one; an unknown one throws `not-found`. */
 export interface ContainerOperations {
-  create(name: string | undefined, request: ContainerCreateRequest, options: { platform?: string; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
+  create(name: string | undefined, request: ContainerCreateRequest, options: CreateContainerOptions): Promise<{ Id: string; Warnings: string[] }>
   list(options: ListOptions): Promise<ContainerSummary[]>
   inspect(ref: string, options: { size: boolean }): Promise<ContainerInspectResponse>
   start(ref: string): Promise<void>
@@ -92,6 +94,8 @@ export interface ContainerRuntime extends AsyncDisposable {
   imagesInUse(): Map<string, ImageUser[]>
   /** The full ID. Throws `not-found`. */
   resolveId(ref: string): string
+  /** Where CDI specifications are looked for, and the qualified names of the devices that they bring now. */
+  cdi(): { directories: readonly string[]; devices: string[] }
   /** Name by full ID. */
   names(): Map<string, string>
   /** Full IDs, also of containers that were removed while something of them is left to be given back. */
@@ -106,6 +110,7 @@ export interface ContainerRuntime extends AsyncDisposable {
 
 /** Opens the records in `stateDir` and takes over the containers that run. */
 export async function openContainerRuntime(deps: ContainerRuntimeDependencies, options: ContainerRuntimeOptions): Promise<ContainerRuntime> {
+  checkUserns(options.userns)
   const closing = new AbortController()
   const { machine, cgroupMounts } = findMachine(options.machine)
   const context: Omit<Context, 'files' | 'leftovers'> = {
@@ -151,6 +156,10 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
       resize: (id, size) => execs.resize(id, size),
     },
     imagesInUse: () => Map.groupBy(ctx.containers.all().map(({ id, name, status, record }) => ({ id, name, state: status, image: record.definition.imageId })), ({ image }) => image),
+    cdi() {
+      const directories = options.cdiSpecDirs ?? defaultCdiSpecDirs
+      return { directories, devices: [...findDevices(directories).devices.keys()].toSorted() }
+    },
     resolveId: (ref) => ctx.containers.resolve(ref).id,
     names: () => new Map(ctx.containers.all().map(({ id, name }) => [id, name])),
     ids: () => new Set([...ctx.containers.all().map(({ id }) => id), ...ctx.leftovers.hidden]),

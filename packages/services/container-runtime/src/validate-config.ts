@@ -1,15 +1,17 @@
-import { cpus } from 'node:os'
-import type { ContainerConfig, HealthConfig, HostConfig, Resources, RestartPolicy } from '@berth/api-types'
+import type { ContainerConfig, HealthConfig, HostConfig, RestartPolicy } from '@berth/api-types'
 import { BerthError } from '@berth/core'
+import { engineAnnotations } from './annotations.ts'
+import { requestedDevices } from './cdi/requested-devices.ts'
 import { parseSignal } from './signals.ts'
-import type { MachineFeatures } from './spec/index.ts'
-
-const mebibyte = 1024 * 1024
+import { capabilitiesOf, checkDevices, checkSysctls, type MachineFeatures, parseSecurityOptions } from './spec/index.ts'
 
 /** What is wrong with a request, in Docker's words. */
 export function invalid(message: string): BerthError {
   return new BerthError('invalid-argument', 'CONTAINER_CONFIG_INVALID', message)
 }
+
+/** The kernel's limit of both names. @see sethostname(2) */
+const longestName = 64
 
 /** Checks what is not checked where it is used. Throws `invalid-argument`. */
 export function validateConfig(config: ContainerConfig): void {
@@ -25,7 +27,7 @@ export function validateConfig(config: ContainerConfig): void {
     throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`)
   }
   for (const [field, value] of [['hostname', config.Hostname], ['domainname', config.Domainname]] as const) {
-    if (value && (value.length > 253 || !/^[a-zA-Z0-9_.-]+$/.test(value))) throw invalid(`invalid ${field} format: ${JSON.stringify(value)}`)
+    if (value && (value.length > longestName || !/^[a-zA-Z0-9_.-]+$/.test(value))) throw invalid(`invalid ${field} format: ${JSON.stringify(value)}`)
   }
   if (config.StopSignal) parseSignal(config.StopSignal)
   if (config.Healthcheck) validateHealthcheck(config.Healthcheck)
@@ -52,67 +54,72 @@ export function validateRestartPolicy(policy: RestartPolicy | undefined, autoRem
   if (autoRemove && !['', 'no'].includes(name)) throw invalid("can't create 'AutoRemove' container with restart policy")
 }
 
-/** Checks limits against each other and the machine. Returns warnings for what the machine cannot do. */
-export function validateResources(resources: Resources, machine: MachineFeatures): string[] {
-  const { Memory = 0, MemorySwap = 0, MemoryReservation = 0, NanoCpus = 0, CpuPeriod = 0, CpuQuota = 0, MemorySwappiness, BlkioWeight = 0 } = resources
-  // Not `availableParallelism`, which is what this process may use, not what the machine has.
-  const processors = cpus().length
-  if (Memory && Memory < 6 * mebibyte) throw invalid('Minimum memory limit allowed is 6MB')
-  if (Memory && MemorySwap > 0 && MemorySwap < Memory) throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage')
-  if (!Memory && MemorySwap > 0) throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage')
-  if (typeof MemorySwappiness === 'number' && (MemorySwappiness < -1 || MemorySwappiness > 100)) {
-    throw invalid(`Invalid value: ${MemorySwappiness}, valid memory swappiness range is 0-100`)
-  }
-  if (MemoryReservation && MemoryReservation < 6 * mebibyte) throw invalid('Minimum memory reservation allowed is 6MB')
-  if (Memory && MemoryReservation > Memory) throw invalid('Minimum memory limit can not be less than memory reservation limit, see usage')
-  if (NanoCpus && CpuPeriod) throw invalid('Conflicting options: Nano CPUs and CPU Period cannot both be set')
-  if (NanoCpus && CpuQuota) throw invalid('Conflicting options: Nano CPUs and CPU Quota cannot both be set')
-  if (NanoCpus < 0 || NanoCpus > processors * 1e9) {
-    throw invalid(`range of CPUs is from 0.01 to ${processors}.00, as there are only ${processors} CPUs available`)
-  }
-  if (CpuPeriod && (CpuPeriod < 1000 || CpuPeriod > 1_000_000)) throw invalid('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)')
-  if (CpuQuota > 0 && CpuQuota < 1000) throw invalid('CPU cfs quota can not be less than 1ms (i.e. 1000)')
-  if (BlkioWeight && (BlkioWeight < 10 || BlkioWeight > 1000)) throw invalid('Range of blkio weight is from 10 to 1000')
-  validateSet(resources.CpusetCpus, 'cpus', 'CPUs', processors)
-  validateSet(resources.CpusetMems, 'mems', 'memory nodes', undefined)
-  return MemorySwap > 0 && !machine.swap ? ['Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.'] : []
+const isJoined = (mode: string | undefined): boolean => mode?.startsWith('container:') ?? false
+
+/** Modes of namespaces that are known. */
+function validateModes({ UTSMode, PidMode, IpcMode, CgroupnsMode, NetworkMode, Isolation, Cgroup }: HostConfig): void {
+  const known = (mode: string | undefined, modes: string[]): boolean => !mode || modes.includes(mode)
+  if (!known(UTSMode, ['host'])) throw invalid(`invalid UTS mode: ${UTSMode}`)
+  if (!known(PidMode, ['host']) && !isJoined(PidMode)) throw invalid(`invalid PID mode: ${PidMode}`)
+  if (!known(IpcMode, ['host', 'none', 'private', 'shareable']) && !isJoined(IpcMode)) throw invalid(`invalid IPC mode: ${IpcMode}`)
+  if (!known(CgroupnsMode, ['host', 'private'])) throw invalid(`invalid cgroup namespace mode: ${CgroupnsMode}`)
+  if (NetworkMode === 'container:') throw invalid('Invalid network mode: invalid container format container:<name|id>')
+  if (!known(Isolation, ['default'])) throw invalid(`Invalid isolation: "${Isolation}" - linux only supports 'default'`)
+  // Docker takes it and does nothing with it.
+  if (Cgroup) throw invalid(`invalid Cgroup: ${Cgroup}: a container has a control group of its own, below CgroupParent`)
 }
 
-function validateSet(value: string | undefined, field: string, what: string, count: number | undefined): void {
-  if (!value) return
-  const ranges = value.split(',').map((part) => /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part.trim()))
-  if (ranges.some((range) => range === null || Number(range[2] ?? range[1]) < Number(range[1]))) throw invalid(`Invalid value ${value} for cpuset ${field}`)
-  if (count !== undefined && ranges.some((range) => Number(range?.[2] ?? range?.[1]) >= count)) {
-    throw invalid(`Requested ${what} are not available - requested ${value}, available: ${count === 1 ? '0' : `0-${count - 1}`}`)
+/** Options that exclude each other. */
+function validateConflicts(host: HostConfig, config: ContainerConfig): void {
+  const conflict = (what: string): never => {
+    throw invalid(`conflicting options: ${what}`)
   }
+  if (host.UTSMode === 'host' && config.Hostname) conflict('hostname and the UTS mode')
+  if (host.NetworkMode === 'host' && host.Links?.length) conflict("host type networking can't be used with links. This would result in undefined behavior")
+  if ((host.NetworkMode === 'host' || isJoined(host.NetworkMode)) && config.MacAddress) conflict('mac-address and the network mode')
+  if (!isJoined(host.NetworkMode)) return
+  if (config.Hostname) conflict('hostname and the network mode')
+  if (host.Links?.length) conflict("container type network can't be used with links. This would result in undefined behavior")
+  if (host.Dns?.length) conflict('dns and the network mode')
+  if (host.ExtraHosts?.length) conflict('custom host-to-IP mapping and the network mode')
+  if (Object.keys(host.PortBindings ?? {}).length > 0 || host.PublishAllPorts) conflict('port publishing and the container type network mode')
+  if (Object.keys(config.ExposedPorts ?? {}).length > 0) conflict('port exposing and the container type network mode')
 }
 
-/** Checks what a host configuration asks for together. */
-export function validateHost(host: HostConfig, config: ContainerConfig): void {
-  const mode = host.NetworkMode ?? ''
-  const isJoined = mode.startsWith('container:')
-  const publishes = Object.keys(host.PortBindings ?? {}).length > 0
+/** Checks what a host configuration asks for, alone and together with the configuration. Throws `invalid-argument`. */
+export function validateHost(host: HostConfig, config: ContainerConfig, machine: MachineFeatures): void {
   if (host.ShmSize && host.ShmSize < 0) throw invalid('SHM size can not be less than 0')
   if (host.OomScoreAdj && (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)) {
     throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`)
   }
-  const [device] = host.DeviceRequests ?? []
-  if (device) throw invalid(`could not select device driver "${device.Driver ?? ''}" with capabilities: [${(device.Capabilities ?? []).map((names) => `[${names.join(' ')}]`).join(' ')}]`)
   const [storage] = Object.keys(host.StorageOpt ?? {})
-  if (storage !== undefined) throw invalid(`--storage-opt is not supported: ${storage}`)
-  if (host.UTSMode && host.UTSMode !== 'host') throw invalid(`invalid UTS mode: ${host.UTSMode}`)
-  if (host.PidMode && host.PidMode !== 'host' && !host.PidMode.startsWith('container:')) throw invalid(`invalid PID mode: ${host.PidMode}`)
-  if (host.IpcMode && !['host', 'none', 'private', 'shareable'].includes(host.IpcMode) && !host.IpcMode.startsWith('container:')) {
-    throw invalid(`invalid IPC mode: ${host.IpcMode}`)
-  }
+  if (storage !== undefined) throw invalid(`--storage-opt ${storage} is not supported: the file systems of containers share their disk without quotas`)
   if (host.CgroupParent?.split('/').includes('..')) throw invalid(`invalid cgroup parent: ${host.CgroupParent} leads out of its hierarchy`)
-  if (host.CgroupnsMode && !['host', 'private'].includes(host.CgroupnsMode)) throw invalid(`invalid CGROUP mode: ${host.CgroupnsMode}`)
-  if (host.UTSMode === 'host' && config.Hostname) throw invalid('conflicting options: hostname and the UTS mode')
-  if (isJoined && config.Hostname) throw invalid('conflicting options: hostname and the network mode')
-  if (isJoined && host.Links?.length) throw invalid('conflicting options: container type network can\'t be used with links. This would result in undefined behavior')
-  if (mode === 'host' && host.Links?.length) throw invalid('conflicting options: host type networking can\'t be used with links. This would result in undefined behavior')
-  if (isJoined && host.Dns?.length) throw invalid('conflicting options: dns and the network mode')
-  if (isJoined && host.ExtraHosts?.length) throw invalid('conflicting options: custom host-to-IP mapping and the network mode')
-  if (isJoined && (publishes || host.PublishAllPorts)) throw invalid('conflicting options: port publishing and the container type network mode')
-  if (isJoined && Object.keys(config.ExposedPorts ?? {}).length > 0) throw invalid('conflicting options: port exposing and the container type network mode')
+  validateModes(host)
+  validateConflicts(host, config)
+  validateAnnotations(host, machine)
+  requestedDevices(host)
+  capabilitiesOf(host, machine.capabilities)
+  checkDevices(host)
+  checkSysctls(host)
+  const { appArmor } = parseSecurityOptions(host)
+  if (appArmor && appArmor !== 'unconfined' && !machine.appArmor) {
+    throw invalid(`invalid --security-opt 2: "apparmor=${appArmor}": the kernel does not enforce AppArmor profiles`)
+  }
+}
+
+function validateAnnotations(host: HostConfig, { hugepageSizes }: MachineFeatures): void {
+  if (Object.hasOwn(host.Annotations ?? {}, '')) throw invalid('invalid Annotations: the empty string is not permitted as an annotation key')
+  for (const { pageSize } of engineAnnotations(host).hugepageLimits) {
+    if (hugepageSizes.includes(pageSize)) continue
+    throw invalid(`huge pages of ${pageSize} cannot be limited: ${hugepageSizes.length > 0 ? `this machine has ${hugepageSizes.join(', ')}` : 'this machine has no control groups for huge pages'}`)
+  }
+}
+
+/** What is granted but will not be what was meant. */
+export function hostWarnings({ NetworkMode, PortBindings }: HostConfig, { ArgsEscaped }: ContainerConfig): string[] {
+  return [
+    ...(NetworkMode === 'host' && Object.keys(PortBindings ?? {}).length > 0 ? ['Published ports are discarded when using host network mode'] : []),
+    ...(ArgsEscaped ? ['linux does not support ArgsEscaped. It is discarded.'] : []),
+  ]
 }

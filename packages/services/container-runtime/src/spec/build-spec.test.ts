@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { buildExecProcess, buildSpec, type SpecInput } from './build-spec.ts'
 
 const root = { uid: 0, gid: 0, additionalGids: [] }
-const machine: SpecInput['machine'] = { cgroups: 1, swap: true, initPath: '/usr/bin/tini-static', capabilities: (1n << 41n) - 1n }
+const machine: SpecInput['machine'] = {
+  cgroups: 1, swap: true, limits: new Set(), hugepageSizes: [], memoryNodes: '0', appArmor: false, initPath: '/usr/bin/tini-static', capabilities: (1n << 41n) - 1n,
+} // prettier-ignore
 
 const specOf = (host: SpecInput['host'] = {}, changes: Partial<SpecInput> = {}) =>
   buildSpec({ id: 'a'.repeat(64), config: { Cmd: ['true'], ...changes.config }, host, user: root, netns: '/run/netns/x', volumes: [], files: {}, machine, ...changes })
@@ -62,7 +64,7 @@ describe('confinement', () => {
     expect(allowed({ CapDrop: ['SYS_CHROOT'] })).not.toContain('chroot')
     expect(specOf({ SecurityOpt: ['seccomp=unconfined'] }).linux.seccomp).toBeUndefined()
     expect(specOf({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}'] }).linux.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW' })
-    expect(() => specOf({ SecurityOpt: ['seccomp={'] })).toThrow('decoding seccomp profile failed')
+    expect(() => specOf({ SecurityOpt: ['seccomp={'] })).toThrow('Decoding seccomp profile failed')
   })
 
   it('gains no privileges when asked not to, and refuses options it does not know', () => {

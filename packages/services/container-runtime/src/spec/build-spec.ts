@@ -1,23 +1,22 @@
-import { readdirSync, statSync } from 'node:fs'
 import type { ContainerConfig, HostConfig } from '@berth/api-types'
 import { BerthError } from '@berth/core'
 import type { VolumeMount } from '../dependencies.ts'
 import { capabilitiesOf } from './capabilities.ts'
-import type { OciDevice, OciMount, OciProcess, OciSpec } from './oci-spec.ts'
+import { devicesOf } from './devices.ts'
+import type { MachineFeatures } from './machine-features.ts'
+import type { OciMount, OciProcess, OciSpec } from './oci-spec.ts'
 import { resourcesOf } from './resources.ts'
 import { defaultSeccomp, resolveProfile } from './seccomp.ts'
-import { parseSecurityOptions } from './security.ts'
+import { parseSecurityOptions, parseSeccomp, type SecurityOptions } from './security.ts'
 import type { ResolvedUser } from './user.ts'
 
-/** What the machine offers to containers. */
-export interface MachineFeatures {
-  cgroups: 1 | 2
-  /** Whether the kernel accounts swap to control groups. */
-  swap: boolean
-  /** Program that `--init` runs as process 1; undefined when none is installed. */
-  initPath: string | undefined
-  /** The capabilities that the engine itself can have, as the mask of its bounding set. @see proc(5), CapBnd */
-  capabilities: bigint
+/** What a container gets that says nothing of it. */
+export interface SpecDefaults {
+  noNewPrivileges?: boolean | undefined
+  /** `builtin`, `unconfined` or a profile as JSON; `builtin` when absent. */
+  seccompProfile?: string | undefined
+  /** By name; those of the container come first. */
+  ulimits?: HostConfig['Ulimits'] | undefined
 }
 
 export interface SpecInput {
@@ -34,6 +33,7 @@ export interface SpecInput {
   /** Host files bound over the container's; writable by it, as in Docker. */
   files: { hosts?: string | undefined; resolvConf?: string | undefined; hostname?: string | undefined }
   machine: MachineFeatures
+  defaults?: SpecDefaults | undefined
 }
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -51,6 +51,7 @@ function mountsOf({ host, volumes, files, machine }: SpecInput): OciMount[] {
   const access = host.Privileged ? 'rw' : 'ro'
   const inert = ['nosuid', 'noexec', 'nodev']
   const bound = (source: string, destination: string): OciMount => kernelMount(destination, 'bind', source, ['rbind', 'rprivate'])
+  const file = (source: string, destination: string): OciMount => kernelMount(destination, 'bind', source, ['rbind', ...(host.ReadonlyRootfs ? ['ro'] : []), 'rprivate'])
   const sharedMemory =
     host.IpcMode === 'host' ? bound('/dev/shm', '/dev/shm') : kernelMount('/dev/shm', 'tmpfs', 'shm', [...inert, 'mode=1777', `size=${host.ShmSize || 64 * 1024 * 1024}`])
   const mounts: OciMount[] = [
@@ -61,15 +62,20 @@ function mountsOf({ host, volumes, files, machine }: SpecInput): OciMount[] {
     kernelMount('/sys/fs/cgroup', 'cgroup', 'cgroup', [...inert, access, 'relatime']),
     kernelMount('/dev/mqueue', 'mqueue', 'mqueue', inert),
     ...(host.IpcMode === 'none' ? [] : [sharedMemory]),
-    ...(files.resolvConf ? [bound(files.resolvConf, '/etc/resolv.conf')] : []),
-    ...(files.hostname ? [bound(files.hostname, '/etc/hostname')] : []),
-    ...(files.hosts ? [bound(files.hosts, '/etc/hosts')] : []),
-    ...(host.Init ? [kernelMount(initTarget, 'bind', initOf(machine), ['bind', 'ro'])] : []),
+    ...(files.resolvConf ? [file(files.resolvConf, '/etc/resolv.conf')] : []),
+    ...(files.hostname ? [file(files.hostname, '/etc/hostname')] : []),
+    ...(files.hosts ? [file(files.hosts, '/etc/hosts')] : []),
+    ...(runsInit(host) ? [kernelMount(initTarget, 'bind', initOf(machine), ['bind', 'ro'])] : []),
   ]
   const taken = new Set(volumes.map(({ destination }) => destination))
   const depth = ({ destination }: OciMount): number => (destination === '/' ? 0 : destination.split('/').length)
   // A mount point may lie inside another mount: the outer one comes first. The kernel's own keep their order before those of the user.
   return [...mounts.filter(({ destination }) => !taken.has(destination)), ...volumes.toSorted((a, b) => depth(a) - depth(b))]
+}
+
+/** In a process namespace that is somebody else's, the container's first process is not process 1. */
+function runsInit({ Init, PidMode }: HostConfig): boolean {
+  return Boolean(Init) && !PidMode
 }
 
 function initOf({ initPath }: MachineFeatures): string {
@@ -105,15 +111,14 @@ function environmentOf({ id, config }: SpecInput): string[] {
   return [...defaults.filter(([name]) => !given.has(name)).map(([name, value]) => `${name}=${value}`), ...env.filter((entry) => entry.includes('='))]
 }
 
-function rlimitsOf(host: HostConfig): OciProcess['rlimits'] {
-  return host.Ulimits?.length
-    ? host.Ulimits.map(({ Name = '', Soft = 0, Hard = 0 }) => ({ type: `RLIMIT_${Name.toUpperCase()}`, soft: Soft, hard: Hard })).map((limit) => ({
-        ...limit,
-        // -1 is no limit; the runtime takes an unsigned number.
-        soft: limit.soft < 0 ? Number.MAX_SAFE_INTEGER : limit.soft,
-        hard: limit.hard < 0 ? Number.MAX_SAFE_INTEGER : limit.hard,
-      }))
-    : undefined
+/** -1 is no limit; the runtime takes an unsigned number, of which this is the greatest that JSON carries. */
+const limited = (value: number): number => (value < 0 ? Number.MAX_SAFE_INTEGER : value)
+
+function rlimitsOf({ Ulimits }: HostConfig, defaults: HostConfig['Ulimits']): OciProcess['rlimits'] {
+  const given = new Set((Ulimits ?? []).map(({ Name }) => Name))
+  const all = [...(Ulimits ?? []), ...(defaults ?? []).filter(({ Name }) => !given.has(Name))]
+  if (all.length === 0) return undefined
+  return all.map(({ Name = '', Soft = 0, Hard = 0 }) => ({ type: `RLIMIT_${Name.toUpperCase()}`, soft: limited(Soft), hard: limited(Hard) }))
 }
 
 function capabilitySets(capabilities: string[], uid: number): OciProcess['capabilities'] {
@@ -125,28 +130,17 @@ function processUser({ uid, gid, additionalGids }: ResolvedUser): OciProcess['us
   return { uid, gid, ...(additionalGids.length > 0 ? { additionalGids } : {}) }
 }
 
-function hostDevices(host: HostConfig): OciDevice[] {
-  const device = (source: string, path: string): OciDevice[] => {
-    const stat = statSync(source, { throwIfNoEntry: false })
-    if (!stat) throw new BerthError('invalid-argument', 'DEVICE_NOT_FOUND', `error gathering device information while adding custom device "${source}": no such file or directory`)
-    if (!stat.isBlockDevice() && !stat.isCharacterDevice()) return []
-    const { rdev } = stat
-    return [{
-      path, type: stat.isBlockDevice() ? 'b' : 'c', fileMode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid,
-      major: (rdev >> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
-    }] // prettier-ignore
-  }
-  const within = (directory: string): OciDevice[] =>
-    readdirSync(directory, { withFileTypes: true })
-      .filter(({ name }) => !['pts', 'shm', 'fd', 'mqueue', 'console'].includes(name))
-      .flatMap((entry) => (entry.isDirectory() ? within(`${directory}/${entry.name}`) : device(`${directory}/${entry.name}`, `${directory}/${entry.name}`)))
-  return host.Privileged ? within('/dev') : (host.Devices ?? []).flatMap(({ PathOnHost = '', PathInContainer }) => device(PathOnHost, PathInContainer || PathOnHost))
-}
-
 /** The paths that are hidden from a container and those that it cannot write to, in `HostConfig`'s words. */
 export function maskedPathsOf(host: HostConfig): { MaskedPaths: string[]; ReadonlyPaths: string[] } {
-  if (host.Privileged || parseSecurityOptions(host.SecurityOpt ?? []).unmaskPaths) return { MaskedPaths: [], ReadonlyPaths: [] }
+  if (host.Privileged || parseSecurityOptions(host).unmaskPaths) return { MaskedPaths: [], ReadonlyPaths: [] }
   return { MaskedPaths: host.MaskedPaths ?? maskedPaths, ReadonlyPaths: host.ReadonlyPaths ?? readonlyPaths }
+}
+
+/** The filter of system calls. A privileged container has only the one that it asks for itself, as in Docker. */
+function seccompOf({ host, defaults }: SpecInput, { seccomp }: SecurityOptions, capabilities: string[]): object | undefined {
+  const choice = seccomp ?? (host.Privileged ? 'unconfined' : parseSeccomp(defaults?.seccompProfile ?? 'builtin'))
+  if (choice === 'unconfined' || (choice === 'default' && host.Privileged)) return undefined
+  return choice === 'default' ? defaultSeccomp(capabilities) : resolveProfile(choice.profile, capabilities)
 }
 
 /** In a network of its own a container may listen on low ports and ping without privileges, as in Docker. */
@@ -161,17 +155,17 @@ function defaultSysctls({ host, netns }: SpecInput): Record<string, string> {
  */
 export function buildSpec(input: SpecInput): OciSpec {
   const { id, config, host, user, machine } = input
-  const security = parseSecurityOptions(host.SecurityOpt ?? [])
+  const security = parseSecurityOptions(host)
   const capabilities = capabilitiesOf(host, machine.capabilities)
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
-  const confined = !host.Privileged && security.seccomp !== 'unconfined'
-  const profile = security.seccomp
+  const seccomp = seccompOf(input, security, capabilities)
+  const { appArmor } = security
   const { MaskedPaths, ReadonlyPaths } = maskedPathsOf(host)
   // Runtimes before OCI 1.1 know no `domainname`, but all know this.
   const domain: Record<string, string> = config.Domainname && host.UTSMode !== 'host' ? { 'kernel.domainname': config.Domainname } : {}
   const sysctls = { ...defaultSysctls(input), ...domain, ...host.Sysctls }
-  const rlimits = rlimitsOf(host)
-  const devices = hostDevices(host)
+  const rlimits = rlimitsOf(host, input.defaults?.ulimits)
+  const devices = devicesOf(host)
   return {
     ociVersion: '1.0.2',
     ...(host.UTSMode === 'host' ? {} : { hostname: config.Hostname || id.slice(0, 12) }),
@@ -180,11 +174,12 @@ export function buildSpec(input: SpecInput): OciSpec {
       terminal: config.Tty ?? false,
       ...(config.Tty && host.ConsoleSize?.[0] ? { consoleSize: { height: host.ConsoleSize[0], width: host.ConsoleSize[1] ?? 0 } } : {}),
       user: processUser(user),
-      args: host.Init ? [initTarget, '--', ...command] : command,
+      args: runsInit(host) ? [initTarget, '--', ...command] : command,
       env: environmentOf(input),
       cwd: config.WorkingDir || '/',
       capabilities: capabilitySets(capabilities, user.uid),
-      noNewPrivileges: security.noNewPrivileges,
+      noNewPrivileges: security.noNewPrivileges ?? input.defaults?.noNewPrivileges ?? false,
+      ...(appArmor ? { apparmorProfile: appArmor } : {}),
       oomScoreAdj: host.OomScoreAdj ?? 0,
       ...(rlimits ? { rlimits } : {}),
     },
@@ -196,7 +191,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       resources: resourcesOf(host, machine),
       ...(devices.length > 0 ? { devices } : {}),
       ...(Object.keys(sysctls).length > 0 ? { sysctl: sysctls } : {}),
-      ...(confined ? { seccomp: typeof profile === 'object' ? resolveProfile(profile.profile, capabilities) : defaultSeccomp(capabilities) } : {}),
+      ...(seccomp ? { seccomp } : {}),
       maskedPaths: MaskedPaths,
       readonlyPaths: ReadonlyPaths,
       rootfsPropagation: 'rprivate',

@@ -15,10 +15,10 @@ const byDefault = [
   'AUDIT_WRITE',
 ] // prettier-ignore
 
-function named(capability: string): string {
+function named(capability: string, field: 'CapAdd' | 'CapDrop'): string {
   const name = capability.toUpperCase().replace(/^CAP_/, '')
   if (name !== 'ALL' && !all.includes(name)) {
-    throw new BerthError('invalid-argument', 'CAPABILITY_UNKNOWN', `invalid CapAdd or CapDrop: unknown capability: "${capability}"`)
+    throw new BerthError('invalid-argument', 'CAPABILITY_UNKNOWN', `invalid ${field}: unknown capability: "CAP_${name}"`)
   }
   return name
 }
@@ -28,8 +28,8 @@ function named(capability: string): string {
  * @param available The bounding set of the engine as a mask: where all are asked for, none that the machine itself was denied.
  */
 export function capabilitiesOf(host: Pick<HostConfig, 'Privileged' | 'CapAdd' | 'CapDrop'>, available: bigint): string[] {
-  const add = (host.CapAdd ?? []).map(named)
-  const drop = (host.CapDrop ?? []).map(named)
+  const add = (host.CapAdd ?? []).map((name) => named(name, 'CapAdd'))
+  const drop = (host.CapDrop ?? []).map((name) => named(name, 'CapDrop'))
   const every = all.filter((_name, number) => (available >> BigInt(number)) & 1n)
   if (host.Privileged) return every.map((name) => `CAP_${name}`)
   const base = add.includes('ALL') ? every : drop.includes('ALL') ? [] : byDefault

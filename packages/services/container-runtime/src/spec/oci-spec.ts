@@ -9,17 +9,29 @@ export interface OciSpec {
   process: OciProcess
   mounts: OciMount[]
   annotations?: Record<string, string>
+  hooks?: OciHooks
   linux: {
     namespaces: { type: string; path?: string }[]
     cgroupsPath: string
     resources: OciResources
     devices?: OciDevice[]
     sysctl?: Record<string, string>
+    uidMappings?: OciIdMapping[]
+    gidMappings?: OciIdMapping[]
     seccomp?: object
     maskedPaths?: string[]
     readonlyPaths?: string[]
     rootfsPropagation?: string
   }
+}
+
+/** By the step of a container's life at which they are run. @see config.md, POSIX-platform Hooks */
+export type OciHooks = Record<string, { path: string; args?: string[]; env?: string[]; timeout?: number }[]>
+
+export interface OciIdMapping {
+  containerID: number
+  hostID: number
+  size: number
 }
 
 export interface OciProcess {
@@ -32,6 +44,7 @@ export interface OciProcess {
   capabilities: Partial<Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]>>
   rlimits?: { type: string; soft: number; hard: number }[]
   noNewPrivileges: boolean
+  apparmorProfile?: string
   oomScoreAdj?: number
 }
 
@@ -55,7 +68,7 @@ export interface OciDevice {
 /** @see config-linux.md, Control groups */
 export interface OciResources {
   devices: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[]
-  memory?: { limit?: number; reservation?: number; swap?: number; swappiness?: number; disableOOMKiller?: boolean }
+  memory?: { limit?: number; reservation?: number; swap?: number; swappiness?: number; disableOOMKiller?: boolean; kernelTCP?: number }
   cpu?: { shares?: number; quota?: number; period?: number; realtimeRuntime?: number; realtimePeriod?: number; cpus?: string; mems?: string }
   pids?: { limit: number }
   blockIO?: {
@@ -66,6 +79,7 @@ export interface OciResources {
     throttleReadIOPSDevice?: OciThrottle[]
     throttleWriteIOPSDevice?: OciThrottle[]
   }
+  hugepageLimits?: { pageSize: string; limit: number }[]
 }
 
 export interface OciThrottle {

@@ -22,13 +22,15 @@ function rows(text: string | undefined, columns: number): string[][] {
     .filter((row) => row.length >= columns)
 }
 
+/** A number as long as any that 64 bits hold; whether it is an ID is for {@link inRange}. */
 function numeric(text: string | undefined): number | undefined {
-  if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined
+  if (text === undefined || !/^-?\d{1,19}$/.test(text)) return undefined
   return Number(text)
 }
 
-function inRange(id: number, kind: string): number {
-  if (id > maxId) throw new BerthError('invalid-argument', 'USER_INVALID', `uids and gids must be in range 0-${maxId} (${kind} ${id})`)
+/** An ID that does not fit would be another one to the kernel: 4294967296 is root (CVE-2024-40635). */
+function inRange(id: number): number {
+  if (id < 0 || id > maxId) throw new BerthError('invalid-argument', 'USER_INVALID', `uids and gids must be in range 0-${maxId}`)
   return id
 }
 
@@ -50,11 +52,12 @@ export function resolveUser(user: string, accounts: AccountFiles, groupAdd: read
   const groupId = (name: string): number => {
     const id = numeric(groups.find((row) => row[0] === name)?.[2]) ?? numeric(name)
     if (id === undefined) throw new BerthError('invalid-argument', 'GROUP_UNKNOWN', `unable to find group ${name}: no matching entries in group file`)
-    return inRange(id, 'gid')
+    return inRange(id)
   }
-  const gid = group ? groupId(group) : (numeric(entry?.[3]) ?? 0)
-  const memberOf = group || !entry ? [] : groups.filter((row) => row[3]?.split(',').includes(entry[0] ?? '')).map((row) => numeric(row[2]) ?? 0)
+  // A group that is no number must not become root's.
+  const gid = group ? groupId(group) : entry ? (numeric(entry[3]) ?? -1) : 0
+  const memberOf = group || !entry ? [] : groups.filter((row) => row[3]?.split(',').includes(entry[0] ?? '')).map((row) => numeric(row[2]) ?? -1)
   // The primary group is among them, so that a set-group-ID program that drops its group does not gain by it (CVE-2022-36109).
-  const additionalGids = [...new Set([gid, ...memberOf, ...groupAdd.map(groupId)])].filter((id) => id <= maxId)
-  return { uid: inRange(uid, 'uid'), gid: inRange(gid, 'gid'), additionalGids }
+  const additionalGids = [...new Set([gid, ...memberOf, ...groupAdd.map(groupId)])].filter((id) => id >= 0 && id <= maxId)
+  return { uid: inRange(uid), gid: inRange(gid), additionalGids }
 }
