@@ -91,3 +91,31 @@ it('names every flag in its help', () => {
   expect(parseOptions(['-h'])).toBe('help')
   expect(usage()).toMatch(/--registry-mirror VALUE/)
 })
+
+it('has defaults for containers, by flags and in the file as dockerd has them', () => {
+  const profile = configFile('{"defaultAction":"SCMP_ACT_ALLOW"}')
+  const flags = ['--init', '--default-ulimit', 'nofile=100:200', '--default-shm-size', '16m', '--default-ipc-mode', 'shareable', '--default-cgroupns-mode=private', '--seccomp-profile', profile, '--no-new-privileges']
+  const defaults = {
+    Init: true, ulimits: [{ Name: 'nofile', Soft: 100, Hard: 200 }], ShmSize: 16 << 20, IpcMode: 'shareable', CgroupnsMode: 'private',
+    seccompProfile: '{"defaultAction":"SCMP_ACT_ALLOW"}', noNewPrivileges: true,
+  } // prettier-ignore
+  expect(parseOptions(flags)).toMatchObject({ containerDefaults: defaults })
+  const file = {
+    init: true, 'default-ulimits': { nofile: { Name: 'nofile', Soft: 100, Hard: 200 } }, 'default-shm-size': '16777216', 'default-ipc-mode': 'shareable',
+    'default-cgroupns-mode': 'private', 'seccomp-profile': profile, 'no-new-privileges': true,
+  } // prettier-ignore
+  expect(parseOptions(['--config-file', configFile(JSON.stringify(file))])).toMatchObject({ containerDefaults: defaults })
+  expect((parseOptions([]) as { containerDefaults: object }).containerDefaults).toEqual({})
+})
+
+it.each([
+  ['--default-ulimit', 'nofile'],
+  ['--default-ulimit', 'nofile=2:1'],
+  ['--default-shm-size', '0'],
+  ['--default-shm-size', '1x'],
+  ['--default-ipc-mode', 'host'],
+  ['--default-cgroupns-mode', 'x'],
+  ['--seccomp-profile', '/absent'],
+])('refuses %s %s', (flag, value) => {
+  expect(() => parseOptions([flag, value])).toThrow(expect.objectContaining({ kind: 'invalid-argument' }))
+})

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { BerthError, messageOf } from '@berth/core'
+import type { EngineOptions } from '@berth/engine'
+import { containerDefaults, ulimitsOfFile } from './container-defaults.ts'
 import { type Level, levels } from './json-logger.ts'
 
 /** How the daemon was asked to run, from its flags and its configuration file. */
@@ -23,6 +25,8 @@ export interface DaemonOptions {
   maxConcurrentUploads: number
   cgroupParent: string
   initPath: string | undefined
+  /** What containers get that do not say. */
+  containerDefaults: NonNullable<EngineOptions['containerDefaults']>
   /** Which user namespace containers get that do not say. */
   userns: 'host' | 'private' | undefined
   usernsRemap: string | undefined
@@ -60,6 +64,13 @@ const flags = {
   'max-concurrent-uploads': { kind: 'number', key: 'max-concurrent-uploads', help: 'layers that pushes send at the same time (3)' },
   'cgroup-parent': { kind: 'string', key: 'cgroup-parent', help: 'control group that holds those of the containers (/berth)' },
   'init-path': { kind: 'string', key: 'init-path', help: 'program that runs as process 1 with --init (tini)' },
+  init: { kind: 'boolean', key: 'init', help: 'containers get an init process unless they say no' },
+  'default-ulimit': { kind: 'list', key: 'default-ulimits', help: 'limit of processes of containers that do not set it, several times: NAME=SOFT[:HARD]' },
+  'default-shm-size': { kind: 'string', key: 'default-shm-size', help: 'size of /dev/shm (64M)' },
+  'default-ipc-mode': { kind: 'string', key: 'default-ipc-mode', help: 'IPC of containers: private, or shareable with others (private)' },
+  'default-cgroupns-mode': { kind: 'string', key: 'default-cgroupns-mode', help: 'cgroup namespace of containers: host or private (private with cgroup v2, else host)' },
+  'seccomp-profile': { kind: 'string', key: 'seccomp-profile', help: 'filter of system calls: builtin, unconfined or the path of a profile (builtin)' },
+  'no-new-privileges': { kind: 'boolean', key: 'no-new-privileges', help: 'processes of containers gain no privileges unless they say so' },
   userns: { kind: 'string', key: 'userns', help: "user namespace of containers that do not say: host, or private for one of each's own (host)" },
   'userns-remap': { kind: 'string', key: 'userns-remap', help: 'default or USER[:GROUP], whose IDs in /etc/subuid and /etc/subgid all containers share' },
   'cdi-spec-dir': { kind: 'list', key: 'cdi-spec-dirs', help: 'directory of CDI specifications, several times (/etc/cdi, /var/run/cdi)' },
@@ -101,7 +112,8 @@ function readConfigFile(path: string, mustExist: boolean): Values {
   }
   if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) throw invalid(`the configuration file ${path} does not hold a JSON object`)
   const values: Values = {}
-  for (const [key, value] of Object.entries(withoutNesting(settings as Record<string, unknown>))) {
+  for (const [key, given] of Object.entries(withoutNesting(settings as Record<string, unknown>))) {
+    const value = key === 'default-ulimits' ? ulimitsOfFile(given) : given
     const name = names.find((candidate) => flags[candidate].key === key)
     if (!name) throw invalid(`the configuration file ${path} has an unknown setting: ${key}`)
     const { kind } = flags[name]
@@ -200,6 +212,10 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
     maxConcurrentUploads: count('max-concurrent-uploads'),
     cgroupParent: text('cgroup-parent') ?? '/berth',
     initPath: text('init-path'),
+    containerDefaults: containerDefaults({
+      ulimits: list('default-ulimit'), shmSize: text('default-shm-size'), init: values.init as boolean | undefined, seccompProfile: text('seccomp-profile'),
+      noNewPrivileges: values['no-new-privileges'] as boolean | undefined, ipcMode: text('default-ipc-mode'), cgroupnsMode: text('default-cgroupns-mode'),
+    }), // prettier-ignore
     userns: usernsMode(text('userns')),
     usernsRemap: text('userns-remap') || undefined,
     cdiSpecDirs: list('cdi-spec-dir').length > 0 ? list('cdi-spec-dir').map((path) => absolute('cdi-spec-dir', path)) : undefined,

@@ -99,7 +99,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           if (event.action === 'destroy') collector.schedule()
         },
       },
-      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { CgroupParent: cgroupParent }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
+      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { ...options.containerDefaults, CgroupParent: cgroupParent }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
     ),
   ) // prettier-ignore
   const { containers, execs } = runtime

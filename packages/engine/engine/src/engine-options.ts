@@ -1,3 +1,4 @@
+import type { ContainerRuntimeOptions } from '@berth/container-runtime'
 import type { FailPoint, Logger } from '@berth/core'
 
 export interface EngineOptions {
@@ -24,6 +25,8 @@ export interface EngineOptions {
   cgroupParent?: string
   /** The program that runs as process 1 for containers that ask for one; found where Docker and Debian have it by default. */
   initPath?: string | undefined
+  /** What containers get that do not say: their IPC and cgroup namespaces, `/dev/shm`, limits of processes, filter of system calls. */
+  containerDefaults?: Omit<NonNullable<ContainerRuntimeOptions['defaults']>, 'LogConfig' | 'CgroupParent'>
   /** Which user namespace containers get that do not say: the machine's (`host`, the default), or each one of its own. */
   userns?: 'host' | 'private' | undefined
   /** As dockerd's: `default` or `user[:group]`, whose subordinate IDs all containers share that do not say. Goes before `userns`. */
