@@ -5,7 +5,7 @@ import { busyboxTar, TestHost } from '../src/index.ts'
 it('says that the disk is full, goes on answering, leaves nothing half made, and works again when there is room', async () => {
   await using host = await TestHost.start()
   const data = join(host.dir, 'small/data')
-  await host.sh(`mkdir -p ${data}; mount -t tmpfs -o size=14m tmpfs ${data}`)
+  await host.sh(`mkdir -p ${data}; mount -t tmpfs -o size=40m tmpfs ${data}`)
   const daemon = await host.startDaemon({ name: 'small' })
   await daemon.ok('run', '-d', '--name', 'goes-on', 'busybox', 'sleep', '300')
   await daemon.ok('run', '-d', '--name', 'stops', 'busybox', 'sleep', '300')
@@ -33,8 +33,11 @@ it('says that the disk is full, goes on answering, leaves nothing half made, and
   expect(await daemon.ok('network', 'ls', '-q', '--filter', 'type=custom')).toBe('')
   expect((await daemon.ok('images', '-q')).split('\n')).toHaveLength(1)
 
-  await host.sh(`rm ${data}/fill`)
+  // What is there can be removed, and makes room.
   await daemon.ok('rm', 'stops', 'never')
+  await daemon.ok('rename', 'goes-on', 'renamed')
+  await daemon.ok('rename', 'renamed', 'goes-on')
+  await host.sh(`rm ${data}/fill`)
   await daemon.ok('import', busyboxTar(), 'second')
   expect(await daemon.ok('run', '--rm', 'second', '/bin/busybox', 'echo', 'again')).toBe('again')
   expect(await daemon.ok('exec', 'goes-on', 'echo', 'here')).toBe('here')
