@@ -13,6 +13,11 @@ export interface UsernsOptions {
   remap?: string | undefined
 }
 
+/** Throws `invalid-argument` for a remap of somebody who has no subordinate IDs. */
+export function checkUserns({ remap }: UsernsOptions = {}): void {
+  if (remap) remapRange(remap, readSubordinateFiles())
+}
+
 /** The containers whose network, processes or IPC one joins. */
 function joinedBy(ctx: Context, { NetworkMode, PidMode, IpcMode }: HostConfig): Container[] {
   return [NetworkMode, PidMode, IpcMode].flatMap((mode) => {
