@@ -86,6 +86,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
   const { options, runtime, images, volumes, networks, events, liveRestore } = deps
   const { total, running, paused, stopped } = runtime.counts()
   const cgroups = detectCgroups()
+  const cdi = runtime.cdi()
   const controllers = cgroups?.version === 1 ? [...cgroups.controllers.keys()] : (cgroups?.controllers ?? [])
   const has = (controller: string): boolean => controllers.includes(controller)
   const [defaultRuntime = ''] = deps.runtimes.keys()
@@ -142,7 +143,9 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     RuncCommit: { ID: runc },
     InitCommit: { ID: init },
     ContainerdCommit: { ID: '' },
-    SecurityOptions: ['name=seccomp,profile=builtin', ...(cgroups?.version === 2 ? ['name=cgroupns'] : [])],
+    SecurityOptions: ['name=seccomp,profile=builtin', ...(cgroups?.version === 2 ? ['name=cgroupns'] : []), ...(options.usernsRemap || options.userns === 'private' ? ['name=userns'] : [])],
+    CDISpecDirs: [...cdi.directories],
+    DiscoveredDevices: cdi.devices.map((ID) => ({ Source: 'cdi', ID })),
     Warnings: [],
   }
 }

@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 import { BerthError, isKind, messageOf, serveCalls } from '@berth/core'
 import { createZstdFramesDecompress, LayerExtractor, packTree, TarReader } from '@berth/layer-tar'
-import { withMountNamespace } from '@berth/linux'
+import { type IdRange, withFsUser, withMountNamespace } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import { accountsBelow } from './accounts.ts'
 import { makeRoot, makeView, type ViewOptions } from './archive/container-view.ts'
@@ -22,12 +22,12 @@ export interface ArchiveJobs {
   view(options: ViewOptions): number
   stat(view: number, path: string): PathStat
   accounts(view: number): AccountFiles
-  /** Begins to pack a path, or all of the root. */
-  read(copy: number, view: number, path: string | undefined): PathStat | undefined
+  /** Begins to pack a path, or all of the root. `ids`: of the user namespace whose files the view shows from outside. */
+  read(copy: number, view: number, path: string | undefined, ids: IdRange | undefined): PathStat | undefined
   /** The next batch of what is packed; undefined when that was all. */
   next(copy: number): Uint8Array | undefined
-  /** Begins to unpack into a directory. */
-  write(copy: number, view: number, path: string, options: WriteOptions): void
+  /** Begins to unpack into a directory. `ids` as above. */
+  write(copy: number, view: number, path: string, options: WriteOptions, ids: IdRange | undefined): void
   /** A piece of the archive. The first tells its compression by its first bytes, so it holds them whole. */
   put(copy: number, chunk: Uint8Array): Promise<void>
   finish(copy: number): Promise<void>
@@ -54,6 +54,7 @@ const compressions = [
 /** An archive that is unpacked into a view as it arrives. */
 class Writing {
   readonly #view: number
+  readonly #ids: IdRange | undefined
   readonly #extractor: LayerExtractor
   readonly #reader: TarReader
   #inflate: ReturnType<typeof createGunzip> | undefined
@@ -62,8 +63,9 @@ class Writing {
   /** Rejected when it cannot be decompressed, or unpacked as it is. */
   readonly #broken = Promise.withResolvers<never>()
 
-  constructor(view: number, extractor: LayerExtractor) {
+  constructor(view: number, ids: IdRange | undefined, extractor: LayerExtractor) {
     this.#view = view
+    this.#ids = ids
     this.#extractor = extractor
     this.#reader = new TarReader(extractor)
     this.#broken.promise.catch(() => {})
@@ -124,7 +126,8 @@ class Writing {
 
   #inside(work: () => void): void {
     try {
-      withMountNamespace(this.#view, work)
+      // A mapped file system takes no file of somebody who is not in its map, as this machine's root.
+      withMountNamespace(this.#view, () => (this.#ids ? withFsUser(this.#ids, work) : work()))
     } catch (error) {
       throw isKind(error, 'data-loss') ? new BerthError('invalid-argument', 'ARCHIVE_INVALID', messageOf(error), { cause: error }) : error
     }
@@ -142,9 +145,9 @@ function byteString(path: string): string {
   return Buffer.from(path).toString('latin1')
 }
 
-function read(copy: number, view: number, path: string | undefined): PathStat | undefined {
+function read(copy: number, view: number, path: string | undefined, ids: IdRange | undefined): PathStat | undefined {
   if (path === undefined) {
-    readings.set(copy, { view, tree: packTree({ whiteouts: 'none' }) })
+    readings.set(copy, { view, tree: packTree({ whiteouts: 'none', ids }) })
     return undefined
   }
   const absolute = absolutePath(path)
@@ -152,7 +155,7 @@ function read(copy: number, view: number, path: string | undefined): PathStat | 
     const stat = statPath(absolute)
     // The end of a path that means a directory may be a link; that of any other is packed as it is.
     const packed = stat.mode >= 2 ** 31 ? realpathSync.native(absolute, 'buffer').toString('latin1') : byteString(absolute)
-    readings.set(copy, { view, tree: packTree({ whiteouts: 'none', path: packed, name: byteString(stat.name) }) })
+    readings.set(copy, { view, tree: packTree({ whiteouts: 'none', path: packed, name: byteString(stat.name), ids }) })
     return stat
   })
 }
@@ -167,10 +170,10 @@ serveCalls<ArchiveJobs>({
     const { view, tree } = begun(readings, copy)
     return withMountNamespace(view, () => tree.next()).value ?? undefined
   },
-  write(copy, view, path, options) {
+  write(copy, view, path, options, ids) {
     const into = withMountNamespace(view, () => openDirectory(absolutePath(path)))
     const { owner, noOverwriteDirNonDir } = options
-    writings.set(copy, new Writing(view, new LayerExtractor({ whiteouts: 'none', into, owner, noOverwriteDirNonDir })))
+    writings.set(copy, new Writing(view, ids, new LayerExtractor({ whiteouts: 'none', into, owner, noOverwriteDirNonDir, ids })))
   },
   put: async (copy, chunk) => begun(writings, copy).put(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)),
   finish: async (copy) => begun(writings, copy).finish(),

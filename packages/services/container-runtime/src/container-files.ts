@@ -102,6 +102,8 @@ export class ContainerFiles implements AsyncDisposable {
     const view = new FilesView({
       thread: thread.calls,
       fd,
+      // A container that does not run is mounted as it is on disk.
+      ids: run ? record.definition.userns : undefined,
       signal,
       onClose: async () => {
         this.#giveThread(thread)

@@ -1,4 +1,5 @@
 import type { WorkerCalls } from '@berth/core'
+import type { IdRange } from '@berth/linux'
 import type { ArchiveJobs } from './archive-worker.ts'
 import type { WriteOptions } from './archive/destination.ts'
 import type { PathStat } from './archive/path-stat.ts'
@@ -16,6 +17,7 @@ const batchSize = 512 * 1024
 export class FilesView implements AsyncDisposable {
   readonly #thread: WorkerCalls<ArchiveJobs>
   readonly #fd: number
+  readonly #ids: IdRange | undefined
   readonly #copy = ++copies
   readonly #control = new AbortController()
   readonly #onClose: () => Promise<void>
@@ -24,9 +26,11 @@ export class FilesView implements AsyncDisposable {
   readonly #onAbort = (): void => this.abort(this.#caller.reason)
   #closing: Promise<void> | undefined
 
-  constructor({ thread, fd, signal, onClose }: { thread: WorkerCalls<ArchiveJobs>; fd: number; signal: AbortSignal; onClose: () => Promise<void> }) {
+  /** @param options.ids Of the user namespace whose files the view shows from outside, as those of a process in it. */
+  constructor({ thread, fd, ids, signal, onClose }: { thread: WorkerCalls<ArchiveJobs>; fd: number; ids?: IdRange | undefined; signal: AbortSignal; onClose: () => Promise<void> }) {
     this.#thread = thread
     this.#fd = fd
+    this.#ids = ids
     this.#onClose = onClose
     this.#caller = signal
     signal.addEventListener('abort', this.#onAbort)
@@ -64,11 +68,11 @@ export class FilesView implements AsyncDisposable {
 
   /** Begins to pack a path. Throws as lstat(2). */
   async read(path: string): Promise<PathStat> {
-    return (await this.#call('read', this.#copy, this.#fd, path))!
+    return (await this.#call('read', this.#copy, this.#fd, path, this.#ids))!
   }
 
   async readAll(): Promise<void> {
-    await this.#call('read', this.#copy, this.#fd, undefined)
+    await this.#call('read', this.#copy, this.#fd, undefined, this.#ids)
   }
 
   /** What is packed; closes the view in the end. */
@@ -89,7 +93,7 @@ export class FilesView implements AsyncDisposable {
 
   /** Unpacks an archive into a directory. */
   async write(path: string, source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<void> {
-    await this.#call('write', this.#copy, this.#fd, path, options)
+    await this.#call('write', this.#copy, this.#fd, path, options, this.#ids)
     const given: Promise<void>[] = []
     for await (const batch of inBatches(source, this.#control.signal)) {
       if (given.length >= aheadOfThread) await given.shift()
