@@ -1,32 +1,31 @@
-import { messageOf } from '@berth/core'
-import type { Log } from '@berth/log-driver'
 import type { Container } from './container.ts'
 import type { Context } from './context.ts'
+import type { LogWriter } from './log-writer.ts'
+import type { Backlog } from './output-spool.ts'
 import { type OutputStream, ProcessStreams } from './streams.ts'
+
+export interface ContainerStreamsOptions {
+  tty: boolean
+  backlog: Backlog
+  onCutOff(reason: Error): void
+}
 
 /** The streams of a container's main process: what it writes goes to the log first. */
 export class ContainerStreams extends ProcessStreams {
-  log: Log | undefined
+  log: LogWriter | undefined
 
-  constructor(tty: boolean, onLogFailure: (error: unknown) => void) {
-    let hasFailed = false
-    const write = (stream: OutputStream, chunk: Uint8Array): void => {
-      try {
-        this.log?.write(stream, chunk)
-      } catch (error) {
-        // A full disk must not end the container, nor fill the log that tells of it.
-        if (!hasFailed) onLogFailure(error)
-        hasFailed = true
-      }
-    }
-    super({ tty, onOutput: write })
+  constructor({ tty, backlog, onCutOff }: ContainerStreamsOptions) {
+    const write = (stream: OutputStream, chunk: Uint8Array): boolean => this.log?.write(stream, chunk) ?? true
+    super({ tty, backlog, onOutput: write, onCutOff })
   }
 }
 
 /** The streams of the run that goes on or comes next. */
-export function outputOf({ logger }: Context, container: Container): ContainerStreams {
-  container.streams ??= new ContainerStreams(container.record.definition.config.Tty ?? false, (error) =>
-    logger.error('output of a container could not be logged', { container: container.id, error: messageOf(error) }),
-  )
+export function outputOf({ backlog, logger }: Context, container: Container): ContainerStreams {
+  container.streams ??= new ContainerStreams({
+    tty: container.record.definition.config.Tty ?? false,
+    backlog,
+    onCutOff: (reason) => logger.warn('a client of a container was cut off', { container: container.id, reason: reason.message }),
+  })
   return container.streams
 }

@@ -1,16 +1,14 @@
-import type { Log } from '@berth/log-driver'
 import type { Task } from '@berth/oci-runtime'
 import type { ContainerStreams } from './container-streams.ts'
 import type { Exec } from './exec-process.ts'
 import type { HealthMonitor } from './health.ts'
+import type { LogWriter } from './log-writer.ts'
 import type { ContainerRecord, ContainerState } from './records.ts'
 import { checkMove, type ContainerStatus } from './state-machine.ts'
 
 /** From the start of a container's task until its end. */
 export interface Run {
   task: Task
-  /** What keeps the output; undefined with the log driver `none`. */
-  log: Log | undefined
   /** Settles when the end of the task is recorded and everything it held is given back. */
   ended: Promise<void>
   /** It became unhealthy, and is ended to be started again. */
@@ -35,6 +33,8 @@ export class Container {
   run: Run | undefined
   /** Made by the first client that attaches or by the start, and dropped at the end of the run. */
   streams: ContainerStreams | undefined
+  /** Keeps the output of the run that goes on, or what could not be kept yet of those before; undefined else, and with the log driver `none`. */
+  logWriter: LogWriter | undefined
   /** Execs that have not ended, by ID. */
   readonly execs = new Map<string, Exec>()
   health: HealthMonitor | undefined

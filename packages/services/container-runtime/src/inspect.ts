@@ -46,7 +46,8 @@ export async function sizesOf({ deps: { snapshotter } }: Context, container: Con
 /** The directories of an overlay file system, as Docker names them. */
 async function graphDriverOf({ deps: { snapshotter } }: Context, { id, record }: Container): Promise<ContainerInspectResponse['GraphDriver']> {
   const names: Record<string, string> = { lowerdir: 'LowerDir', upperdir: 'UpperDir', workdir: 'WorkDir' }
-  const mounts = await snapshotter.mounts(id)
+  // One that is being removed may have no file system any more.
+  const mounts = await snapshotter.mounts(id).catch(() => [])
   const options = mounts.filter(({ type }) => type === 'overlay').flatMap((mount) => mount.options.map((option) => option.split(/=(.*)/s)))
   return { Name: record.definition.driver, Data: Object.fromEntries(options.flatMap(([key = '', value = '']) => (names[key] ? [[names[key], value]] : []))) }
 }
@@ -98,7 +99,7 @@ export async function inspectContainer(ctx: Context, container: Container, { siz
 /** Where the log is; asked of the driver once. */
 function logPathOf(ctx: Context, container: Container): string {
   if (container.logPath === undefined) {
-    const current = container.run?.log ?? container.streams?.log
+    const current = container.logWriter?.log
     const log = current ?? openLog(ctx, container)
     container.logPath = log?.path ?? ''
     if (log !== current) log?.close()

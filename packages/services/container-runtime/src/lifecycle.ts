@@ -6,7 +6,7 @@ import { bundleOf, type Context, emit, noteState } from './context.ts'
 import { endRun } from './end-run.ts'
 import type { Execs } from './execs.ts'
 import { healthCommand, HealthMonitor } from './health.ts'
-import { openLog } from './log-driver.ts'
+import { beginLog, endLog } from './container-log.ts'
 import { Removals, type RemoveOptions } from './removals.ts'
 import { removeBundle } from './remove-bundle.ts'
 import { nextDelay, shouldRestart, shouldRestartUnhealthy } from './restart-policy.ts'
@@ -60,8 +60,7 @@ export class Lifecycle {
   async adopt(container: Container, task: Task): Promise<void> {
     const { state } = container
     const streams = outputOf(this.#ctx, container)
-    const log = openLog(this.#ctx, container)
-    streams.log = log
+    streams.log = beginLog(this.#ctx, container)
     streams.connect(task)
     const status = await task.status()
     // Its start was cut off between the process's and the record's.
@@ -71,7 +70,7 @@ export class Lifecycle {
     if (state.intent?.kind === 'pause' || state.intent?.kind === 'unpause') state.intent = undefined
     this.#ctx.records.saveState(container.record)
     this.#execs.adopt(container, task.execs())
-    this.#follow(container, this.#runOf(container, task, log))
+    this.#follow(container, this.#runOf(container, task))
   }
 
   /** Goes on with a start that the restart policy had put off when the engine ended. */
@@ -136,26 +135,26 @@ export class Lifecycle {
   }
 
   async #begin(container: Container): Promise<Run> {
-    const { task, log } = await makeTask(this.#ctx, container)
+    const task = await makeTask(this.#ctx, container)
     this.#ctx.failPoint('start.task-made')
-    const run = this.#runOf(container, task, log)
+    const run = this.#runOf(container, task)
     try {
       await task.start()
       return run
     } catch (error) {
       await task.delete().catch(() => {})
-      log?.close()
+      endLog(container)
       throw error
     }
   }
 
-  #runOf(container: Container, task: Task, log: Run['log']): Run {
+  #runOf(container: Container, task: Task): Run {
     task.onOom(() => {
       container.state.oomKilled = true
       noteState(this.#ctx, container)
       emit(this.#ctx, container, 'oom')
     })
-    return { task, log, isUnhealthy: false, ended: Promise.resolve() }
+    return { task, isUnhealthy: false, ended: Promise.resolve() }
   }
 
   /** What it has been probed for in its runs before stays to be read, as in Docker. */
@@ -226,7 +225,7 @@ export class Lifecycle {
     const { state, record } = container
     const { RestartPolicy } = record.definition.host
     const ranFor = Math.max(0, exit.at.getTime() - Date.parse(state.startedAt))
-    run.log?.close()
+    endLog(container)
     container.run = undefined
     container.streams = undefined
     container.health?.[Symbol.dispose]()

@@ -40,6 +40,15 @@ export class LogWriter {
     this.log = options.log
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Whether the run has ended, and no other has begun. */
+  get isEnding(): boolean {
+    return this.#ending !== undefined
+  }
+
   /** Whether more may come; when false, not before `onDrain`. What was given is kept in any case. */
   write(stream: LogStream, chunk: Uint8Array): boolean {
     if (this.#isClosed) return true

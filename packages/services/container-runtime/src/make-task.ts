@@ -2,7 +2,6 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HostConfig } from '@berth/api-types'
 import { BerthError } from '@berth/core'
-import type { Log } from '@berth/log-driver'
 import type { Task } from '@berth/oci-runtime'
 import type { Mount } from '@berth/snapshotter'
 import { kernelAccounts } from './accounts.ts'
@@ -10,9 +9,9 @@ import { applyDevices } from './cdi/apply-devices.ts'
 import { defaultCdiSpecDirs, resolveDevices } from './cdi/cdi-devices.ts'
 import { requestedDevices } from './cdi/requested-devices.ts'
 import type { Container } from './container.ts'
+import { beginLog, endLog } from './container-log.ts'
 import { outputOf } from './container-streams.ts'
 import { bundleOf, type Context, stateDirOf, together } from './context.ts'
-import { openLog } from './log-driver.ts'
 import { zeroTime } from './records.ts'
 import { removeBundle } from './remove-bundle.ts'
 import { sharedMemoryOf, withSharedMemory } from './shared-memory.ts'
@@ -68,7 +67,7 @@ async function prepareBundle(ctx: Context, container: Container): Promise<Mount[
 }
 
 /** Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still. */
-export async function makeTask(ctx: Context, container: Container): Promise<{ task: Task; log: Log | undefined }> {
+export async function makeTask(ctx: Context, container: Container): Promise<Task> {
   const { id } = container
   const { config, runtime: runtimeName } = container.record.definition
   const runtime = ctx.deps.runtimes.get(runtimeName)
@@ -78,20 +77,19 @@ export async function makeTask(ctx: Context, container: Container): Promise<{ ta
   mkdirSync(bundle, { recursive: true, mode: 0o700 })
 
   const streams = outputOf(ctx, container)
-  const log = openLog(ctx, container)
-  streams.log = log
+  streams.log = beginLog(ctx, container)
   const rootfs = prepareBundle(ctx, container)
   let task: Task | undefined
   try {
     const { userns } = container.record.definition
     task = await runtime.create({ id, bundle, rootfs, ...(userns ? { ioOwner: { uid: userns.uid, gid: userns.gid } } : {}), stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
     streams.connect(task)
-    return { task, log }
+    return task
   } catch (error) {
     // What was begun ends before it can be given back.
     await rootfs.catch(() => {})
     await task?.delete().catch(() => {})
-    log?.close()
+    endLog(container)
     throw error
   }
 }

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { isKind } from '@berth/core'
 import type { Container } from './container.ts'
 import { bundleOf, type Context, stateDirOf, together } from './context.ts'
-import { openLog } from './log-driver.ts'
+import { removeLog } from './container-log.ts'
 import { removeBundle } from './remove-bundle.ts'
 
 async function unlessMissing(work: Promise<void>): Promise<void> {
@@ -30,9 +30,7 @@ export async function releaseContainer(ctx: Context, container: Container, optio
 }
 
 async function removeFiles(ctx: Context, container: Container): Promise<void> {
-  const log = openLog(ctx, container)
-  log?.close()
-  log?.remove()
+  removeLog(ctx, container)
   rmSync(stateDirOf(ctx, container.id), { recursive: true, force: true })
   removeBundle(bundleOf(ctx, container.id))
 }

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import type { ContainerCreateRequest, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, ExecConfig, ExecInspectResponse, Resources, RestartPolicy } from '@berth/api-types'
 import { BerthError, KeyedMutex, silent } from '@berth/core'
 import { NamespaceRunner } from '@berth/linux'
-import type { LogEntry } from '@berth/log-driver'
 import { AccountCache } from './accounts.ts'
 import type { PathStat } from './archive/path-stat.ts'
 import { attachContainer, type AttachOptions } from './attach.ts'
@@ -22,7 +21,7 @@ import { inspectContainer } from './inspect.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listContainers, type ListOptions } from './list.ts'
 import type { Filters } from './list-filters.ts'
-import { type LogsOptions, readLogs } from './logs.ts'
+import { type ContainerLogs, type LogsOptions, readLogs } from './logs.ts'
 import { Leftovers } from './leftovers.ts'
 import { findMachine } from './machine.ts'
 import { Backlog } from './output-spool.ts'
@@ -57,7 +56,7 @@ export interface ContainerOperations {
   top(ref: string, psArgs: string): Promise<{ Titles: string[]; Processes: string[][] }>
   stats(ref: string, options: StatsOptions): AsyncIterable<ContainerStatsResponse>
   resize(ref: string, size: { width: number; height: number }): Promise<void>
-  logs(ref: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogEntry> }>
+  logs(ref: string, options: LogsOptions): Promise<ContainerLogs>
   attach(ref: string, options: AttachOptions): Promise<Attachment>
   /** Its root file system as a tar, without volumes. */
   export(ref: string, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
@@ -215,7 +214,7 @@ function letGo(container: Container): void {
   clearTimeout(container.pendingRestart?.timer)
   container.health?.[Symbol.dispose]()
   container.streams?.end()
-  container.run?.log?.close()
+  container.logWriter?.abandon()
   for (const exec of container.execs.values()) exec.streams.end()
 }
 
