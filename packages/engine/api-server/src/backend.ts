@@ -31,7 +31,7 @@ export interface SystemBackend {
 export type DiskUsageType = 'container' | 'image' | 'volume' | 'build-cache'
 
 export interface ContainerBackend {
-  create(name: string | undefined, request: api.ContainerCreateRequest, options: { platform?: string; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
+  create(name: string | undefined, request: api.ContainerCreateRequest, options: { platform?: string; version?: number; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
   list(options: { all: boolean; limit?: number; size: boolean; filters: Filters }): Promise<api.ContainerSummary[]>
   inspect(ref: string, options: { size: boolean }): Promise<api.ContainerInspectResponse>
   start(ref: string, options?: { detachKeys?: string }): Promise<void>

@@ -33,7 +33,7 @@ export function containerRoutes(containers: ContainerBackend): Route[] {
       path: '/containers/create',
       handler: async (call) => {
         const request = await body(call, 'ContainerCreateRequest')
-        json(call, 201, await containers.create(call.query.text('name'), request, { platform: call.query.text('platform'), signal: call.signal }))
+        json(call, 201, await containers.create(call.query.text('name'), request, { platform: call.query.text('platform'), version: call.version, signal: call.signal }))
       },
     },
     { method: 'GET', path: '/containers/{id}/json', handler: async (call) => json(call, 200, await containers.inspect(idOf(call), { size: call.query.flag('size') })) },

@@ -64,7 +64,9 @@ describe('confinement', () => {
     expect(allowed({ CapDrop: ['SYS_CHROOT'] })).not.toContain('chroot')
     expect(specOf({ SecurityOpt: ['seccomp=unconfined'] }).linux.seccomp).toBeUndefined()
     expect(specOf({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}'] }).linux.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW' })
-    expect(() => specOf({ SecurityOpt: ['seccomp={'] })).toThrow('Decoding seccomp profile failed')
+    for (const text of ['{', '[]', '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":7}', '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[null]}']) {
+      expect(() => specOf({ SecurityOpt: [`seccomp=${text}`] })).toThrow('Decoding seccomp profile failed')
+    }
   })
 
   it('gains no privileges when asked not to, and refuses options it does not know', () => {

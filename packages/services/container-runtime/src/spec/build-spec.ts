@@ -136,6 +136,11 @@ export function maskedPathsOf(host: HostConfig): { MaskedPaths: string[]; Readon
   return { MaskedPaths: host.MaskedPaths ?? maskedPaths, ReadonlyPaths: host.ReadonlyPaths ?? readonlyPaths }
 }
 
+/** Mounts made below it in the container appear on the machine, for which the root must be shared too; otherwise it follows the machine (the runtime's default). */
+function isShared({ options }: OciMount): boolean {
+  return options.includes('shared') || options.includes('rshared')
+}
+
 /** The filter of system calls. A privileged container has only the one that it asks for itself, as in Docker. */
 function seccompOf({ host, defaults }: SpecInput, { seccomp }: SecurityOptions, capabilities: string[]): object | undefined {
   const choice = seccomp ?? (host.Privileged ? 'unconfined' : parseSeccomp(defaults?.seccompProfile ?? 'builtin'))
@@ -154,7 +159,7 @@ function defaultSysctls({ host, netns }: SpecInput): Record<string, string> {
  * @see OCI runtime specification v1.2
  */
 export function buildSpec(input: SpecInput): OciSpec {
-  const { id, config, host, user, machine } = input
+  const { id, config, host, user, volumes, machine } = input
   const security = parseSecurityOptions(host)
   const capabilities = capabilitiesOf(host, machine.capabilities)
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
@@ -194,7 +199,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       ...(seccomp ? { seccomp } : {}),
       maskedPaths: MaskedPaths,
       readonlyPaths: ReadonlyPaths,
-      rootfsPropagation: 'rprivate',
+      ...(volumes.some(isShared) ? { rootfsPropagation: 'shared' } : {}),
     },
   }
 }

@@ -1,3 +1,4 @@
+import { release } from 'node:os'
 import { arch } from 'node:process'
 
 /**
@@ -110,34 +111,67 @@ export function defaultSeccomp(capabilities: readonly string[]): object {
 
 interface ProfileRule {
   name?: string
-  names?: string[]
-  includes?: ProfileCondition
-  excludes?: ProfileCondition
+  names?: string[] | null
+  action?: string
+  errnoRet?: number | null
+  args?: object[] | null
+  includes?: ProfileCondition | null
+  excludes?: ProfileCondition | null
 }
 
 interface ProfileCondition {
-  caps?: string[]
-  arches?: string[]
+  caps?: string[] | null
+  arches?: string[] | null
+  /** `4.8` */
+  minKernel?: string
+}
+
+interface Profile {
+  defaultAction?: string
+  defaultErrnoRet?: number | null
+  architectures?: string[] | null
+  archMap?: { architecture: string; subArchitectures?: string[] | null }[] | null
+  flags?: string[] | null
+  syscalls?: ProfileRule[] | null
+}
+
+/** Whether the kernel is that one or a newer one. */
+function isKernelAtLeast(wanted: string): boolean {
+  const numbersOf = (version: string): [number, number] => {
+    const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(version) ?? []
+    return [Number(major), Number(minor)]
+  }
+  const [[major, minor], [wantedMajor, wantedMinor]] = [numbersOf(release()), numbersOf(wanted)]
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
 }
 
 /**
- * A profile in Docker's format, resolved for a container: the architecture map is flattened, and rules bound to capabilities or architectures
- * that the container does not have are left out.
+ * A profile in Docker's format, resolved for a container: the architecture map is flattened, rules bound to capabilities, architectures or kernels
+ * that the container does not have are left out, and so is everything that the OCI runtime has no name for.
  */
 export function resolveProfile(profile: object, capabilities: readonly string[]): object {
-  const { archMap, syscalls, ...rest } = profile as { archMap?: { architecture: string; subArchitectures?: string[] | null }[]; syscalls?: ProfileRule[] }
+  const { defaultAction, defaultErrnoRet, architectures: given, archMap, flags, syscalls } = profile as Profile
   const machine = arch === 'x64' ? 'amd64' : arch
   const native = `SCMP_ARCH_${arch === 'x64' ? 'X86_64' : 'AARCH64'}`
-  const applies = ({ includes = {}, excludes = {} }: ProfileRule): boolean =>
-    (includes.caps ?? []).every((name) => capabilities.includes(name)) &&
-    (!includes.arches?.length || includes.arches.includes(machine)) &&
-    !(excludes.caps ?? []).some((name) => capabilities.includes(name)) &&
-    !(excludes.arches ?? []).includes(machine)
+  const applies = ({ includes, excludes }: ProfileRule): boolean =>
+    (includes?.caps ?? []).every((name) => capabilities.includes(name)) &&
+    (!includes?.arches?.length || includes.arches.includes(machine)) &&
+    (!includes?.minKernel || isKernelAtLeast(includes.minKernel)) &&
+    !(excludes?.caps ?? []).some((name) => capabilities.includes(name)) &&
+    !(excludes?.arches ?? []).includes(machine) &&
+    !(excludes?.minKernel && isKernelAtLeast(excludes.minKernel))
+  const mapped = archMap?.filter(({ architecture }) => architecture === native).flatMap((entry) => [entry.architecture, ...(entry.subArchitectures ?? [])])
+  const rules = (syscalls ?? []).filter(applies).map(({ name, names, action, errnoRet, args }) => ({
+    names: names ?? (name ? [name] : []),
+    action,
+    ...(typeof errnoRet === 'number' ? { errnoRet } : {}),
+    ...(args?.length ? { args } : {}),
+  }))
   return {
-    ...rest,
-    ...(archMap
-      ? { architectures: archMap.filter(({ architecture }) => architecture === native).flatMap((entry) => [entry.architecture, ...(entry.subArchitectures ?? [])]) }
-      : {}),
-    syscalls: (syscalls ?? []).filter(applies).map(({ name, includes: _includes, excludes: _excludes, ...rule }) => ({ ...rule, names: rule.names ?? (name ? [name] : []) })),
+    defaultAction,
+    ...(typeof defaultErrnoRet === 'number' ? { defaultErrnoRet } : {}),
+    ...((mapped ?? given)?.length ? { architectures: mapped ?? given } : {}),
+    ...(flags?.length ? { flags } : {}),
+    syscalls: rules.filter((rule) => rule.names.length > 0),
   }
 }

@@ -55,9 +55,15 @@ export function parseSeccomp(value: string): SeccompChoice {
   let why = 'the profile is not a JSON object with a defaultAction'
   try {
     const profile: unknown = JSON.parse(value)
-    if (profile !== null && typeof profile === 'object' && 'defaultAction' in profile) return { profile }
+    if (isProfile(profile)) return { profile }
   } catch (error) {
     why = error instanceof Error ? error.message.slice(0, 200) : why
   }
   throw new BerthError('invalid-argument', 'SECCOMP_INVALID', `Decoding seccomp profile failed: ${why}`)
+}
+
+function isProfile(value: unknown): value is object {
+  if (value === null || typeof value !== 'object' || !('defaultAction' in value)) return false
+  const rules = 'syscalls' in value ? (value.syscalls ?? []) : []
+  return Array.isArray(rules) && rules.every((rule) => rule !== null && typeof rule === 'object')
 }
