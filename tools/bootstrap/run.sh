@@ -27,6 +27,7 @@ need() { # need PATH PACKAGE WHY
 }
 need /usr/bin/containerd-shim-runc-v2 containerd "its shim keeps a container running when the daemon ends"
 need /usr/sbin/runc runc "it starts the processes of containers"
+need /usr/bin/crun crun "it runs 'exec' in a third of the time"
 need /usr/sbin/nft nftables "its library makes published ports and keeps networks apart"
 need "/usr/lib/$(uname -m)-linux-gnu/libisal.so.2" libisal2 "it inflates layers three times as fast as zlib"
 need /usr/bin/tini-static tini "the init process of 'run --init'"

@@ -75,9 +75,7 @@ export class FastExec {
   prepare(container: { id: string; bundle: string; runtimeState: string }, exec: { id: string; process: ProcessSpec }): void {
     const directory = join(this.#root, container.id)
     if (!existsSync(directory)) this.#describe(container, directory)
-    // runc would give it the container's limits.
-    const hasOwnLimits = exec.process.rlimits !== undefined || !existsSync(join(directory, 'limits'))
-    if (!isOrdinary(exec.process) || !hasOwnLimits) writeFileSync(join(directory, `not-${exec.id}`), '')
+    if (!isOrdinary(exec.process)) writeFileSync(join(directory, `not-${exec.id}`), '')
   }
 
   /** Forgets an exec. */
@@ -106,7 +104,6 @@ export class FastExec {
       const seccomp = { defaultAction: linux.seccomp?.defaultAction, flags: linux.seccomp?.flags ?? [] }
       write('seccomp.bpf', filter)
       write('config.json', JSON.stringify({ ociVersion: '1.0.2', root: { path: 'rootfs' }, process: { args: ['/'], cwd: '/' }, linux: { namespaces, uidMappings, gidMappings, seccomp } }))
-      if (process.rlimits?.length) write('limits', '')
       write('oom', `${process.oomScoreAdj ?? ''}\n`)
       const status = {
         pid, 'process-start-time': start, 'cgroup-path': linux.cgroupsPath, scope: '', rootfs: join(bundle, 'rootfs'), 'systemd-cgroup': false, bundle,
@@ -134,7 +131,11 @@ function isOrdinary({ rlimits, apparmorProfile, selinuxLabel, scheduler, ioPrior
 
 function allowsKeyrings({ defaultAction, syscalls = [] }: SeccompProfile): boolean {
   const refuses = (action: string): boolean => action === 'SCMP_ACT_ERRNO' || action.startsWith('SCMP_ACT_KILL')
-  return !refuses(defaultAction) || syscalls.some(({ names, action }) => !refuses(action) && names.some((name) => keyringCalls.includes(name)))
+  return keyringCalls.some((call) => {
+    const rules = syscalls.filter(({ names }) => names.includes(call))
+    const isRefused = refuses(defaultAction) || rules.some(({ args }) => !args?.length)
+    return !isRefused || !rules.every(({ action }) => refuses(action))
+  })
 }
 
 function findProgram(name: string): string | undefined {
@@ -160,25 +161,24 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
  * The arguments are those of containerd's go-runc, in its order; any others go to runc.
  *
  * Descriptor 3 of crun is a pipe that the process inherits until it has become the program it is to run, so that the end of it says that this has worked. What crun
- * says there is why it has not; then runc tries, which finds the same reason in the words that users know, or can do it. A crun that fails without saying why, or over its
- * report, may have started the process, which must not run twice.
+ * says there is why it has not; then runc tries, which finds the same reason and says it in the words that users know, or can do it. Only a crun that was killed, or could not
+ * write the process's number, may have started the process: it must not run twice.
  */
 function scriptOf({ root, runc, crun }: { root: string; runc: string; crun: string }): string {
   return `#!/bin/sh
 # Written by @berth/runtime-shim.
-state=${quote(root)}
+container=${quote(root)}/\${13}
 exec=\${12##*/}
-exec=\${exec%.pid}
-if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file' ] && [ -e "$state/\${13}/status" ] && [ ! -e "$state/\${13}/not-$exec" ]; then
-  read -r oom <"$state/\${13}/oom"
+if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file' ] && [ -s "$container/seccomp.bpf" ] && [ ! -e "$container/not-\${exec%.pid}" ]; then
+  read -r oom <"$container/oom"
   [ -z "$oom" ] || echo "$oom" >/proc/self/oom_score_adj
   exec 4>&1
-  failure=$(${quote(crun)} --root "$state" --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&4 4>&-)
+  failure=$(${quote(crun)} --root ${quote(root)} --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&4 4>&-)
   status=$?
   [ $status = 0 ] && [ -z "$failure" ] && exit 0
-  case $failure in
-    '' | *"\${12}"*)
-      echo "{\\"level\\":\\"error\\",\\"msg\\":\\"exec failed: crun ended with $status\\"}" >>"$4"
+  case $status:$failure in
+    129:* | 1[3-9][0-9]:* | *"\${12}"*)
+      echo '{"level":"error","msg":"exec failed: crun ended too early"}' >>"$4"
       exit 1
       ;;
   esac
