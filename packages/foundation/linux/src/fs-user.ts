@@ -1,8 +1,9 @@
 import { libcFunction } from './libc.ts'
 import { comeBack } from './namespaces.ts'
 
-const sysSetfsuid = libcFunction('int setfsuid(unsigned int uid)')
-const sysSetfsgid = libcFunction('int setfsgid(unsigned int gid)')
+// They give the ID before and do not fail: whoever may not change it keeps it.
+const sysSetfsuid = libcFunction('unsigned int setfsuid(unsigned int uid)')
+const sysSetfsgid = libcFunction('unsigned int setfsgid(unsigned int gid)')
 const sysCapget = libcFunction('int capget(void *header, void *data)')
 const sysCapset = libcFunction('int capset(void *header, const void *data)')
 

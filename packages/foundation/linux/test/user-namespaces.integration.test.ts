@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { dropNamespace, type IdRange, keepNamespace, makeUserNamespace, NamespaceRunner, readMountInfo, umount } from '../src/index.ts'
 
-const range: IdRange = { uid: 300_000, gid: 400_000, size: 65_536 }
+const range: IdRange = { uid: 2 ** 31 + 65_536, gid: 400_000, size: 65_536 }
 let dir: string
 let user: string
 beforeAll(async () => {
@@ -26,7 +26,7 @@ afterAll(() => {
 const inside = (script: string): string => execFileSync('nsenter', [`--user=${user}`, '-S', '0', '-G', '0', 'sh', '-ec', script], { encoding: 'utf8' })
 
 it('makes a user namespace that is kept without a process, and has the IDs that it was given', () => {
-  expect(inside('cat /proc/self/uid_map /proc/self/gid_map').replace(/ +/g, ' ')).toBe(' 0 300000 65536\n 0 400000 65536\n')
+  expect(inside('cat /proc/self/uid_map /proc/self/gid_map').replace(/ +/g, ' ')).toBe(' 0 2147549184 65536\n 0 400000 65536\n')
 })
 
 it('makes a network namespace that root of the user namespace may configure', async () => {
@@ -64,7 +64,7 @@ it('mounts an overlay with the owners of the namespace, and writes those of the 
   )
   try {
     expect(readMountInfo()).toHaveLength(before + 1) // the layers' own are not to be seen
-    expect(statSync(at('root/b'))).toMatchObject({ uid: 301_000, gid: 401_001 })
+    expect(statSync(at('root/b'))).toMatchObject({ uid: 2 ** 31 + 66_536, gid: 401_001 })
     expect(inside(`cd ${at('root')}; stat -c '%n %u %g' a b; echo more >> b; echo new > n; chown 7:8 n; rm gone; mkdir d; mv n d/n`)).toBe('a 0 0\nb 1000 1001\n')
   } finally {
     umount(at('root'))
