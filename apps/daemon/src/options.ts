@@ -4,6 +4,7 @@ import { BerthError, messageOf } from '@berth/core'
 import type { EngineOptions } from '@berth/engine'
 import { containerDefaults, ulimitsOfFile } from './container-defaults.ts'
 import { type Level, levels } from './json-logger.ts'
+import { logOptions, logOptionsOfFile } from './log-options.ts'
 
 /** How the daemon was asked to run, from its flags and its configuration file. */
 export interface DaemonOptions {
@@ -27,6 +28,8 @@ export interface DaemonOptions {
   initPath: string | undefined
   /** What containers get that do not say. */
   containerDefaults: NonNullable<EngineOptions['containerDefaults']>
+  /** Where the output of containers goes that do not say. */
+  logConfig: NonNullable<EngineOptions['logConfig']>
   /** Which user namespace containers get that do not say. */
   userns: 'host' | 'private' | undefined
   usernsRemap: string | undefined
@@ -71,6 +74,8 @@ const flags = {
   'default-cgroupns-mode': { kind: 'string', key: 'default-cgroupns-mode', help: 'cgroup namespace of containers: host or private (private with cgroup v2, else host)' },
   'seccomp-profile': { kind: 'string', key: 'seccomp-profile', help: 'filter of system calls: builtin, unconfined or the path of a profile (builtin)' },
   'no-new-privileges': { kind: 'boolean', key: 'no-new-privileges', help: 'processes of containers gain no privileges unless they say so' },
+  'log-driver': { kind: 'string', key: 'log-driver', help: 'where the output of containers goes that do not say: json-file, local, none, syslog, journald or fluentd (json-file)' },
+  'log-opt': { kind: 'list', key: 'log-opts', help: "option of that log driver, several times: NAME=VALUE, as in max-size=10m" },
   userns: { kind: 'string', key: 'userns', help: "user namespace of containers that do not say: host, or private for one of each's own (host)" },
   'userns-remap': { kind: 'string', key: 'userns-remap', help: 'default or USER[:GROUP], whose IDs in /etc/subuid and /etc/subgid all containers share' },
   'cdi-spec-dir': { kind: 'list', key: 'cdi-spec-dirs', help: 'directory of CDI specifications, several times (/etc/cdi, /var/run/cdi)' },
@@ -113,7 +118,7 @@ function readConfigFile(path: string, mustExist: boolean): Values {
   if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) throw invalid(`the configuration file ${path} does not hold a JSON object`)
   const values: Values = {}
   for (const [key, given] of Object.entries(withoutNesting(settings as Record<string, unknown>))) {
-    const value = key === 'default-ulimits' ? ulimitsOfFile(given) : given
+    const value = key === 'default-ulimits' ? ulimitsOfFile(given) : key === 'log-opts' ? logOptionsOfFile(given) : given
     const name = names.find((candidate) => flags[candidate].key === key)
     if (!name) throw invalid(`the configuration file ${path} has an unknown setting: ${key}`)
     const { kind } = flags[name]
@@ -216,6 +221,7 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
       ulimits: list('default-ulimit'), shmSize: text('default-shm-size'), init: values.init as boolean | undefined, seccompProfile: text('seccomp-profile'),
       noNewPrivileges: values['no-new-privileges'] as boolean | undefined, ipcMode: text('default-ipc-mode'), cgroupnsMode: text('default-cgroupns-mode'),
     }), // prettier-ignore
+    logConfig: { driver: text('log-driver') ?? 'json-file', options: logOptions(list('log-opt')) },
     userns: usernsMode(text('userns')),
     usernsRemap: text('userns-remap') || undefined,
     cdiSpecDirs: list('cdi-spec-dir').length > 0 ? list('cdi-spec-dir').map((path) => absolute('cdi-spec-dir', path)) : undefined,

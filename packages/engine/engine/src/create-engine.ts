@@ -6,6 +6,7 @@ import { BerthError, isKind, messageOf, silent } from '@berth/core'
 import { openImageStore } from '@berth/image-store'
 import { acquireLock } from '@berth/linux'
 import { jsonFileLogDriver } from '@berth/log-json-file'
+import { localLogDriver } from '@berth/log-local'
 import { bridgeNetworks } from '@berth/network-bridge'
 import { hostNetworks } from '@berth/network-host'
 import { NetworkManager } from '@berth/network-manager'
@@ -15,6 +16,7 @@ import { shimRuntime } from '@berth/runtime-shim'
 import { overlaySnapshotter } from '@berth/snapshotter-overlay'
 import { localVolumes } from '@berth/volume-local'
 import { VolumeManager } from '@berth/volume-manager'
+import { defaultLogConfig } from './default-log-config.ts'
 import type { EngineOptions } from './engine-options.ts'
 import { EventHub } from './event-hub.ts'
 import { type EngineImages, engineImages } from './images.ts'
@@ -89,7 +91,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }),
   )
   const runtimes = new Map([['runc', opened.use(shimRuntime({ stateDir: join(execRoot, 'shim'), logger }))]])
-  const logDrivers = new Map([['json-file', jsonFileLogDriver()]])
+  const logDrivers = new Map([jsonFileLogDriver(), localLogDriver()].map((driver) => [driver.name, driver]))
+  const logConfig = defaultLogConfig(logDrivers, options.logConfig)
   runtime = opened.use(
     await openContainerRuntime(
       {
@@ -99,7 +102,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           if (event.action === 'destroy') collector.schedule()
         },
       },
-      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { ...options.containerDefaults, CgroupParent: cgroupParent }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
+      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), machine: initPath ? { initPath } : {}, defaults: { ...options.containerDefaults, CgroupParent: cgroupParent, LogConfig: logConfig }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
     ),
   ) // prettier-ignore
   const { containers, execs } = runtime

@@ -35,6 +35,8 @@ export interface EngineOptions {
   cdiSpecDirs?: readonly string[] | undefined
   /** Containers run on when the engine is shut down; true by default. */
   liveRestore?: boolean
+  /** Where the output of containers goes that do not say: the name of a log driver and its options. `json-file`, bounded, by default. */
+  logConfig?: { driver: string; options: Readonly<Record<string, string>> }
   /** Seconds that containers get to end when the engine is shut down; 15 by default. */
   shutdownTimeout?: number
   /** What it calls itself. */

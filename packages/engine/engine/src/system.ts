@@ -90,7 +90,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
   const controllers = cgroups?.version === 1 ? [...cgroups.controllers.keys()] : (cgroups?.controllers ?? [])
   const has = (controller: string): boolean => controllers.includes(controller)
   const [defaultRuntime = ''] = deps.runtimes.keys()
-  const [loggingDriver = ''] = deps.logDrivers.keys()
+  const loggingDriver = deps.options.logConfig?.driver ?? 'json-file'
   return {
     ID: engineId(options.dataRoot),
     Containers: total,
