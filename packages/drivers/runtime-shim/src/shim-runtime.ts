@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { BerthError, isErrno, type Logger, silent } from '@berth/core'
 import type { CreateTaskOptions, Exit, OciRuntime } from '@berth/oci-runtime'
+import { checkCheckpoint } from './criu.ts'
 import { runtimeError } from './errors.ts'
 import { FastExec } from './fast-exec.ts'
 import { removeLeftovers } from './leftovers.ts'
@@ -51,12 +52,13 @@ export class ShimRuntime implements OciRuntime {
     this.#logger = logger
   }
 
-  async create({ id, bundle, rootfs, stdio, ioOwner, signal }: CreateTaskOptions): Promise<ShimTask> {
+  async create({ id, bundle, rootfs, stdio, ioOwner, checkpoint, signal }: CreateTaskOptions): Promise<ShimTask> {
     // Awaited below, when the shim is on its way.
     const mounts = Promise.resolve(rootfs)
     mounts.catch(() => {})
     signal?.throwIfAborted()
     checkId(id)
+    if (checkpoint !== undefined) checkCheckpoint(checkpoint)
     const [fast] = await Promise.all([this.#openFast(), this.#listen()])
     const socket = this.#socketOf(id)
     let service: TaskService | undefined
@@ -70,7 +72,7 @@ export class ShimRuntime implements OciRuntime {
       if (signal?.aborted) abort()
       service = new TaskService(await TtrpcClient.connect(socket))
       const runtime = { binary: fast?.script ?? this.name, root: this.#runtimeRoot }
-      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime, ioOwner })
+      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime, ioOwner, checkpoint })
       signal?.throwIfAborted()
       io.connected()
       return this.#adopt(service, { id, bundle, fast }, io, initPid)

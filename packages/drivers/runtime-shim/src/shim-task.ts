@@ -1,6 +1,9 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { BerthError, type Logger, messageOf } from '@berth/core'
 import type { Exit, RuntimeProcess, StdioOptions, Task } from '@berth/oci-runtime'
+import { checkCriu } from './criu.ts'
 import { runtimeError, taskNotFound } from './errors.ts'
 import type { OomCounter } from './oom-counter.ts'
 import type { FastExec } from './fast-exec.ts'
@@ -186,6 +189,14 @@ export class ShimTask extends ShimProcess implements Task {
 
   async update(resources: object): Promise<void> {
     await this.call((service) => service.update(this.id, resources))
+  }
+
+  async checkpoint({ directory, exit }: { directory: string; exit: boolean }): Promise<void> {
+    checkCriu()
+    // runc leaves its notes in the second one, also when it fails.
+    const workDirectory = join(this.shim.bundle, 'criu')
+    for (const made of [directory, workDirectory]) mkdirSync(made, { recursive: true, mode: 0o700 })
+    await this.call((service) => service.checkpoint(this.id, { directory, workDirectory, exit }))
   }
 
   async status(): Promise<TaskStatus> {

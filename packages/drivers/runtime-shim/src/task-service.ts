@@ -34,6 +34,7 @@ export class TaskService {
     runtime: { binary: string; root: string }
     /** Whose the pipes of the container's and its execs' streams are. */
     ioOwner?: { uid: number; gid: number } | undefined
+    checkpoint?: string | undefined
   }): Promise<number> {
     const writer = new ProtoWriter().text(1, request.id).text(2, request.bundle)
     for (const mount of request.rootfs) {
@@ -41,7 +42,7 @@ export class TaskService {
       for (const option of mount.options) nested.text(4, option)
       writer.bytes(3, nested.finish())
     }
-    writer.uint(4, request.terminal).text(5, request.stdio.stdin).text(6, request.stdio.stdout).text(7, request.stdio.stderr)
+    writer.uint(4, request.terminal).text(5, request.stdio.stdin).text(6, request.stdio.stdout).text(7, request.stdio.stderr).text(8, request.checkpoint)
     const owner = request.ioOwner ?? { uid: 0, gid: 0 }
     const options = new ProtoWriter().uint(4, owner.uid).uint(5, owner.gid).text(6, request.runtime.binary).text(7, request.runtime.root).finish()
     writer.bytes(10, any('containerd.runc.v1.Options', options))
@@ -97,6 +98,11 @@ export class TaskService {
 
   async pids(id: string): Promise<number[]> {
     return (await this.#call('Pids', process({ id }))).messages(1).map((info) => info.uint(1))
+  }
+
+  async checkpoint(id: string, { directory, workDirectory, exit }: { directory: string; workDirectory: string; exit: boolean }): Promise<void> {
+    const options = new ProtoWriter().uint(1, exit).text(9, workDirectory).finish()
+    await this.#call('Checkpoint', process({ id }).text(2, directory).bytes(3, any('containerd.runc.v1.CheckpointOptions', options)))
   }
 
   async update(id: string, resources: object): Promise<void> {

@@ -20,6 +20,8 @@ export const contractPrograms = {
   size: ['/bin/sh', '-c', 'read line; stty size'],
   /** Reads a line, then writes `late` and a newline and ends with status 5. */
   late: ['/bin/sh', '-c', 'read line; echo late; exit 5'],
+  /** For each line that it reads: writes how many there were and a newline. */
+  count: ['/bin/sh', '-c', 'n=0; while read line; do n=$((n+1)); echo $n; done'],
   /** Does not exist. */
   missing: ['/no/such/program'],
 } as const satisfies Record<string, readonly string[]>
@@ -32,6 +34,8 @@ export interface OciRuntimeHarness extends AsyncDisposable {
   bundle(program: ContractProgram, stdio: StdioOptions): Promise<Omit<CreateTaskOptions, 'stdio' | 'signal'>>
   /** The OCI `process` object of an exec. */
   process(program: ContractProgram, stdio: StdioOptions): object
+  /** Whether the machine has what checkpoints take; the suite cannot try them where not. */
+  canCheckpoint: boolean
   /** Disposes `runtime` and puts a new one over the same state in its place, as after a restart. */
   restart(): Promise<void>
 }
@@ -260,6 +264,50 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
       expect(await task.status()).toBe('paused')
       await task.resume()
       expect(await task.status()).toBe('running')
+    })
+
+    it('goes on from a checkpoint where it was', async (context) => {
+      context.skip(!harness.canCheckpoint, 'this machine cannot make checkpoints')
+      const bundle = await harness.bundle('count', piped)
+      const task = await harness.runtime.create({ ...bundle, stdio: piped })
+      tasks.push(task)
+      await task.start()
+      task.stdin!.write('\n')
+      expect(await lineOf(task.stdout)).toBe('1')
+      await task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: true })
+      expect((await task.wait()).status).toBe(137)
+      await task.delete()
+      const restored = await harness.runtime.create({ ...bundle, stdio: piped, checkpoint: `${bundle.bundle}-checkpoint` })
+      tasks.push(restored)
+      await restored.start()
+      expect(restored.pid).toBeGreaterThan(0)
+      restored.stdin!.write('\n')
+      expect(await lineOf(restored.stdout)).toBe('2')
+    })
+
+    it('runs on after a checkpoint unless told to end', async (context) => {
+      context.skip(!harness.canCheckpoint, 'this machine cannot make checkpoints')
+      const bundle = await harness.bundle('count', piped)
+      const task = await harness.runtime.create({ ...bundle, stdio: piped })
+      tasks.push(task)
+      await task.start()
+      await task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: false })
+      expect(await task.status()).toBe('running')
+      task.stdin!.write('\n')
+      expect(await lineOf(task.stdout)).toBe('1')
+    })
+
+    it('makes no checkpoint of a task that has ended, and goes on from none that is not there', async () => {
+      const bundle = await harness.bundle('exit3', none)
+      const task = await harness.runtime.create({ ...bundle, stdio: none })
+      tasks.push(task)
+      await task.start()
+      await task.wait()
+      const kind = harness.canCheckpoint ? 'conflict' : (expect.stringMatching(/^(conflict|unavailable)$/) as string)
+      await expect(task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: false })).rejects.toMatchObject({ kind })
+      await task.delete()
+      await expect(harness.runtime.create({ ...bundle, stdio: none, checkpoint: `${bundle.bundle}-none` })).rejects.toMatchObject({ kind: 'not-found' })
+      expect(await harness.runtime.reconnect({ ...bundle, stdio: none })).toBeUndefined()
     })
 
     it('lists process ids', async () => {

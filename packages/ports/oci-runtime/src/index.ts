@@ -45,6 +45,8 @@ export interface CreateTaskOptions {
   stdio: StdioOptions
   /** Whose the standard streams are that are no terminal, on the machine: root of the task's user namespace, so that it may open `/dev/stdout`. The caller's when absent. */
   ioOwner?: { uid: number; gid: number }
+  /** Directory of a {@link Task.checkpoint}: `start()` goes on from there instead of from the beginning. Throws `not-found` when there is no such directory. */
+  checkpoint?: string
   signal?: AbortSignal
 }
 
@@ -87,6 +89,11 @@ export interface Task extends RuntimeProcess {
   /** OCI runtime specification `linux.resources`, applied to the running cgroup. */
   update(resources: object): Promise<void>
   status(): Promise<'created' | 'running' | 'paused' | 'stopped'>
+  /**
+   * Writes everything about the task's processes into a directory, which is made when it is missing, so that another task of the same bundle can go on from there; with
+   * `exit` they are killed then. Throws `conflict` when the task does not run and `unavailable`, with a hint, where the machine lacks what it takes.
+   */
+  checkpoint(options: { directory: string; exit: boolean }): Promise<void>
   /** Called when the kernel killed a process of the task for its memory limit. Returns how to unsubscribe. */
   onOom(listener: () => void): () => void
 }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { BerthError, isErrno } from '@berth/core'
@@ -19,6 +19,8 @@ export interface MemoryProcessContext {
   onSignal(listener: (signal: number) => void): void
   /** Aborts when the process was ended from outside. */
   ended: AbortSignal
+  /** What a checkpoint keeps of the program, as JSON; from the checkpoint where it goes on from one. */
+  memory: { value?: unknown }
   /** Tells `onOom` listeners, as the kernel does before it kills. */
   oom(): void
 }
@@ -58,6 +60,7 @@ class MemoryProcessState {
   readonly exited: Promise<Exit>
   readonly id: string
   readonly stdio: StdioOptions
+  readonly memory: { value?: unknown }
   exit: Exit | undefined
   started = false
   size = { width: 0, height: 0 }
@@ -67,12 +70,13 @@ class MemoryProcessState {
   readonly #ended = new AbortController()
   #settle!: (exit: Exit) => void
 
-  constructor(init: { id: string; pid: number; stdio: StdioOptions; program: MemoryProgram; spec: ProcessSpec }) {
+  constructor(init: { id: string; pid: number; stdio: StdioOptions; program: MemoryProgram; spec: ProcessSpec; memory: { value?: unknown } }) {
     this.id = init.id
     this.pid = init.pid
     this.stdio = init.stdio
     this.#program = init.program
     this.#spec = init.spec
+    this.memory = init.memory
     this.exited = new Promise((resolve) => (this.#settle = resolve))
     if (!init.stdio.stdin) this.stdin.end()
   }
@@ -90,6 +94,7 @@ class MemoryProcessState {
         size: () => this.size,
         onSignal: (listener) => this.#listeners.push(listener),
         ended: this.#ended.signal,
+        memory: this.memory,
         oom,
       })
     run().then(
@@ -129,7 +134,7 @@ class MemoryTaskState {
 export function memoryRuntime({ programs, world = new MemoryWorld(), before = () => {} }: MemoryRuntimeOptions): OciRuntime {
   const releases: (() => void)[] = []
 
-  const spawn = (id: string, spec: ProcessSpec, stdio: StdioOptions) => {
+  const spawn = (id: string, spec: ProcessSpec, stdio: StdioOptions, memory: { value?: unknown } = {}) => {
     const name = spec.args?.[0] ?? ''
     const program = programs[name]
     if (!program) {
@@ -137,7 +142,7 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
       throw new BerthError('not-found', 'EXECUTABLE_NOT_FOUND',
         `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ${reason}`)
     }
-    return new MemoryProcessState({ id, pid: world.nextPid++, stdio, program, spec })
+    return new MemoryProcessState({ id, pid: world.nextPid++, stdio, program, spec, memory })
   }
 
   /** One user's ends of a process's streams; letting go leaves what was not read to the next. */
@@ -234,7 +239,8 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
     for (const exec of state.execs.values()) connectExec(exec)
     const init = connect(state.init, state, id, () => {
       for (const exec of state.execs.values()) exec.end(137)
-      world.tasks.delete(id)
+      // By now there may be another of this id.
+      if (world.tasks.get(id) === state) world.tasks.delete(id)
     })
     void state.init.exited.then(() => {
       for (const exec of state.execs.values()) exec.end(137)
@@ -269,6 +275,14 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
         alive()
         state.resources = { ...state.resources, ...resources }
       },
+      async checkpoint({ directory, exit }: { directory: string; exit: boolean }) {
+        await before('checkpoint', id)
+        alive()
+        if (state.init.exit || !state.init.started) throw new BerthError('conflict', 'TASK_NOT_RUNNING', `task ${id}: not running`)
+        await mkdir(directory, { recursive: true })
+        await writeFile(join(directory, checkpointFile), JSON.stringify(state.init.memory))
+        if (exit) state.init.signal(9)
+      },
       async status(): ReturnType<Task['status']> {
         alive()
         if (state.init.exit) return 'stopped'
@@ -284,7 +298,7 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
 
   return {
     name: 'memory',
-    async create({ id, bundle, rootfs, stdio, signal }: CreateTaskOptions) {
+    async create({ id, bundle, rootfs, stdio, checkpoint, signal }: CreateTaskOptions) {
       await rootfs
       await before('create', id)
       signal?.throwIfAborted()
@@ -293,7 +307,7 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
         if (isErrno(error, 'ENOENT')) throw new BerthError('not-found', 'BUNDLE_NOT_FOUND', `bundle ${bundle}: no config.json`)
         throw error
       })) as { process?: ProcessSpec }
-      const state = new MemoryTaskState(spawn(id, config.process ?? {}, stdio))
+      const state = new MemoryTaskState(spawn(id, config.process ?? {}, stdio, checkpoint === undefined ? {} : await readCheckpoint(checkpoint)))
       world.tasks.set(id, state)
       return connectTask(id, state)
     },
@@ -312,5 +326,16 @@ export function memoryRuntime({ programs, world = new MemoryWorld(), before = ()
     async [Symbol.asyncDispose]() {
       for (const release of releases.splice(0)) release()
     },
+  }
+}
+
+const checkpointFile = 'memory.json'
+
+async function readCheckpoint(directory: string): Promise<{ value?: unknown }> {
+  try {
+    return JSON.parse(await readFile(join(directory, checkpointFile), 'utf8')) as { value?: unknown }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) throw new BerthError('not-found', 'CHECKPOINT_NOT_FOUND', `checkpoint ${directory}: not found`)
+    throw error
   }
 }

@@ -30,6 +30,12 @@ const programs: Partial<Record<ContractProgram, MemoryProgram>> = {
     stdout.write(`${size().height} ${size().width}\r\n`)
     return 0
   },
+  count: async ({ stdin, stdout, memory }) => {
+    for await (const chunk of stdin) {
+      for (const _line of String(chunk).split('\n').slice(1)) stdout.write(`${(memory.value = Number(memory.value ?? 0) + 1)}\n`)
+    }
+    return 0
+  },
   late: async ({ stdin, stdout }) => {
     await line(stdin)
     stdout.write('late\n')
@@ -44,6 +50,7 @@ describeOciRuntime('memory', async () => {
   let count = 0
   const harness = {
     runtime: memoryRuntime({ programs, world }),
+    canCheckpoint: true,
     async bundle(program: ContractProgram) {
       const id = `task-${count++}`
       const bundle = join(root, id)
