@@ -42,6 +42,6 @@ export interface EngineOptions {
   /** What it calls itself. */
   version?: string
   /** For tests of crashes: called with the name of each step of a transition. @see FailPoint */
-  failPoint?: FailPoint
+  failPoint?: FailPoint | undefined
   logger?: Logger
 }

@@ -29,7 +29,7 @@ export interface ContainerRuntimeOptions {
   /** Milliseconds that a removal by force waits for a process that was killed, and for what does not come to an end; 10000 when absent. */
   patience?: number
   /** Called with `container.` and each of {@link failPoints}; for tests of crashes. */
-  failPoint?: FailPoint
+  failPoint?: FailPoint | undefined
   /** Which user namespaces containers get. */
   userns?: UsernsOptions
   /** Directories of CDI specifications, in growing priority; `/etc/cdi` and `/var/run/cdi` when absent. */

@@ -28,6 +28,7 @@ export type {
   VolumeMount,
   VolumeRequest,
 } from './dependencies.ts'
+export { type ContainerFailPoint, failPoints } from './fail-points.ts'
 export type { ListOptions } from './list.ts'
 export type { Filters } from './list-filters.ts'
 export type { LogsOptions } from './logs.ts'
