@@ -2,10 +2,11 @@ import { BerthError } from '@berth/core'
 
 const defaultKeys = [0x10, 0x11]
 
-/** The byte that a terminal sends for each key: a character, or `ctrl-` and one of `a-z @ [ \ ] ^ _`. */
+/** The byte that a terminal sends for each key: a character of one byte, `DEL`, or `ctrl-` and one of `a-z @ [ \ ] ^ _`. */
 function parseKeys(text: string): number[] {
   return text.split(',').map((key) => {
-    if (/^[\x21-\x7e]$/.test(key)) return key.charCodeAt(0)
+    if (key === 'DEL') return 0x7f
+    if (/^[\x01-\x7f]$/.test(key)) return key.charCodeAt(0) // eslint-disable-line no-control-regex
     const control = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1]
     if (control === undefined) {
       throw new BerthError('invalid-argument', 'DETACH_KEYS_INVALID', `Invalid detach keys (${text}) provided`)
@@ -26,16 +27,25 @@ export class DetachKeys {
 
   /** What goes on to the process, and whether the client leaves. Keys that turn out not to be the whole sequence go on too. */
   feed(chunk: Uint8Array): { bytes: Uint8Array; detached: boolean } {
-    const bytes: number[] = []
     if (this.#matched === 0 && !chunk.includes(this.#keys[0] ?? -1)) return { bytes: chunk, detached: false }
+    // Keys held back before may come out in front of what came now.
+    const bytes = new Uint8Array(chunk.length + this.#keys.length)
+    let length = 0
     for (const byte of chunk) {
       if (byte !== this.#keys[this.#matched]) {
-        bytes.push(...this.#keys.slice(0, this.#matched))
+        for (const key of this.#keys.slice(0, this.#matched)) bytes[length++] = key
         this.#matched = 0
       }
-      if (byte !== this.#keys[this.#matched]) bytes.push(byte)
-      else if (++this.#matched === this.#keys.length) return { bytes: Uint8Array.from(bytes), detached: true }
+      if (byte !== this.#keys[this.#matched]) bytes[length++] = byte
+      else if (++this.#matched === this.#keys.length) return { bytes: bytes.subarray(0, length), detached: true }
     }
-    return { bytes: Uint8Array.from(bytes), detached: false }
+    return { bytes: bytes.subarray(0, length), detached: false }
+  }
+
+  /** The input has ended: keys that were held back go on too. */
+  flush(): Uint8Array {
+    const held = Uint8Array.from(this.#keys.slice(0, this.#matched))
+    this.#matched = 0
+    return held
   }
 }

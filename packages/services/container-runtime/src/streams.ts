@@ -1,11 +1,15 @@
-import { Readable, Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { RuntimeProcess } from '@berth/oci-runtime'
+import { ClientOutput } from './client-output.ts'
 import { DetachKeys } from './detach-keys.ts'
+import type { Backlog } from './output-spool.ts'
+import { processInput } from './process-input.ts'
 
 export type OutputStream = 'stdout' | 'stderr'
 
 /**
- * A client's hold on a process's streams; see the API server's `Attachment`. `done` settles when the process has ended and its output was taken, or the client left.
+ * A client's hold on a process's streams; see the API server's `Attachment`. `done` settles when the process has ended and its output was taken, or the
+ * client left. An output is destroyed with the reason when the client is cut off.
  */
 export interface Attachment {
   tty: boolean
@@ -18,9 +22,13 @@ export interface Attachment {
 
 /** An attachment that older output can be put in front of. */
 export interface HeldAttachment extends Attachment {
-  /** Keeps output back until {@link replay}. */
+  /** Keeps output back until {@link release}. */
   hold(): void
-  replay(older: Record<OutputStream, Uint8Array[]>): void
+  /** Older output, no faster than the client takes it. */
+  replay(stream: OutputStream, chunk: Uint8Array): Promise<void>
+  release(): void
+  /** Nobody takes anything any more. */
+  readonly isGone: boolean
   /** Nothing comes after what was handed over so far. */
   finish(): void
 }
@@ -36,91 +44,47 @@ export interface AttachStreamsOptions {
   onDetachKeys?: () => void
 }
 
-/** Bytes that wait for a slow client before the process has to wait for it too: nothing is lost and nothing grows without bound. */
-const clientBuffer = 1024 * 1024
-/** After the end of a process, quiet time granted to descendants that still hold its output, in milliseconds. */
-const lingerTime = 2000
-
-/** The output side of one client on one stream. */
-class ClientOutput extends Readable {
-  isFull = false
-  /** Kept back by {@link ProcessStreams.attach} until older output was replayed. */
-  held: Uint8Array[] | undefined
-  #ended = false
-  readonly #onDemand: () => void
-  /** Settles when everything was taken, or nobody takes it any more. */
-  readonly taken: Promise<void>
-  readonly #settleTaken: () => void
-
-  constructor(onDemand: () => void) {
-    super({ highWaterMark: clientBuffer })
-    this.#onDemand = onDemand
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.taken = promise
-    this.#settleTaken = resolve
-    this.once('close', resolve)
-  }
-
-  deliver(chunk: Uint8Array): void {
-    if (this.#ended || this.destroyed) return
-    if (this.held) this.held.push(chunk)
-    else this.isFull = !this.push(chunk)
-  }
-
-  /** Older output first, then what came meanwhile. */
-  release(replayed: Iterable<Uint8Array>): void {
-    const held = this.held ?? []
-    this.held = undefined
-    for (const chunk of [...replayed, ...held]) this.deliver(chunk)
-    if (this.#ended) this.#close()
-    this.#onDemand()
-  }
-
-  finish(): void {
-    if (this.#ended) return
-    this.#ended = true
-    if (!this.held) this.#close()
-  }
-
-  #close(): void {
-    this.push(null)
-    if (this.readableLength === 0) this.#settleTaken()
-  }
-
-  get blocks(): boolean {
-    return !this.destroyed && !this.#ended && (this.isFull || this.held !== undefined)
-  }
-
-  override _read(): void {
-    if (!this.isFull) return
-    this.isFull = false
-    this.#onDemand()
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    callback(error)
-    this.#onDemand()
-  }
+export interface ProcessStreamsOptions {
+  tty: boolean
+  backlog: Backlog
+  /** Hears output first. False makes the source wait until {@link ProcessStreams.proceed}. */
+  onOutput?: (stream: OutputStream, chunk: Uint8Array) => boolean
+  /** A client was cut off, with the reason. */
+  onCutOff?: (reason: Error) => void
 }
 
-/** Hands the output of a process to a log and to any number of clients, and the input of clients to the process. May be attached to before the process exists. */
+/** After the end of a process, quiet time granted to descendants that still hold its output, in milliseconds, and all of the time. */
+const lingerTime = 2000
+const longestLinger = 10_000
+
+/**
+ * Hands the output of a process to a log and to any number of clients, and the input of clients to the process. May be attached to before the process
+ * exists. The process waits for the log and for the disk, and never for a client.
+ */
 export class ProcessStreams {
   readonly #tty: boolean
-  readonly #onOutput: (stream: OutputStream, chunk: Uint8Array) => void
+  readonly #backlog: Backlog
+  readonly #onOutput: (stream: OutputStream, chunk: Uint8Array) => boolean
+  readonly #onCutOff: (reason: Error) => void
   readonly #clients: Record<OutputStream, Set<ClientOutput>> = { stdout: new Set(), stderr: new Set() }
   readonly #sources = new Map<OutputStream, Readable>()
+  /** Streams whose output cannot be kept at the moment. */
+  readonly #waiting = new Set<OutputStream>()
   /** Ends of attachments that take no output. */
   readonly #inputOnly = new Set<() => void>()
   readonly #stdin = Promise.withResolvers<Writable | undefined>()
   readonly #drained = Promise.withResolvers<void>()
   #open = 0
-  #processEnded = false
+  /** When the process ended. */
+  #endedAt: number | undefined
   #isFinished = false
   #linger: NodeJS.Timeout | undefined
 
-  constructor(options: { tty: boolean; onOutput?: (stream: OutputStream, chunk: Uint8Array) => void }) {
-    this.#tty = options.tty
-    this.#onOutput = options.onOutput ?? (() => {})
+  constructor({ tty, backlog, onOutput = () => true, onCutOff = () => {} }: ProcessStreamsOptions) {
+    this.#tty = tty
+    this.#backlog = backlog
+    this.#onOutput = onOutput
+    this.#onCutOff = onCutOff
   }
 
   /** Whether all output there will be was handed over. */
@@ -145,9 +109,9 @@ export class ProcessStreams {
         if (this.#open === 0) this.#finish()
       }
       source.on('data', (chunk: Uint8Array) => {
-        this.#onOutput(stream, chunk)
+        if (!this.#onOutput(stream, chunk)) this.#waiting.add(stream)
         for (const client of this.#clients[stream]) client.deliver(chunk)
-        if (this.#processEnded) this.#restartLinger()
+        if (this.#endedAt !== undefined) this.#restartLinger()
         else this.#pace(stream)
       })
       source.once('end', end).once('close', end).once('error', end)
@@ -155,9 +119,15 @@ export class ProcessStreams {
     }
   }
 
-  /** The process has ended: settles when its output was read to the end. What is left in its pipes is bounded, so slow clients hold it up no more. */
+  /** What a stream wrote can be kept again. */
+  proceed(stream: OutputStream): void {
+    this.#waiting.delete(stream)
+    this.#pace(stream)
+  }
+
+  /** The process has ended: settles when its output was read to the end. What is left in its pipes is bounded, so nothing holds it up any more. */
   async drain(): Promise<void> {
-    this.#processEnded = true
+    this.#endedAt ??= performance.now()
     this.#stdin.resolve(undefined)
     if (this.#open === 0) this.#finish()
     else this.#restartLinger()
@@ -166,30 +136,34 @@ export class ProcessStreams {
   }
 
   attach(options: AttachStreamsOptions): HeldAttachment {
-    const output = (stream: OutputStream, wanted: boolean): ClientOutput | undefined => {
-      if (!wanted || (stream === 'stderr' && this.#tty)) return undefined
-      const client = new ClientOutput(() => this.#pace(stream))
-      this.#clients[stream].add(client)
-      return client
-    }
-    const done = Promise.withResolvers<void>()
-    const stdout = output('stdout', options.stdout)
-    const stderr = output('stderr', options.stderr)
+    const keys = options.stdin && this.#tty ? new DetachKeys(options.detachKeys) : undefined
+    const stdout = this.#output('stdout', options.stdout)
+    const stderr = this.#output('stderr', options.stderr && !this.#tty)
     const outputs = [stdout, stderr].filter((client) => client !== undefined)
-    const detach = (): void => {
-      this.#inputOnly.delete(detach)
-      this.#clients.stdout.delete(stdout as ClientOutput)
-      this.#clients.stderr.delete(stderr as ClientOutput)
+    const done = Promise.withResolvers<void>()
+    const taken = Promise.all(outputs.map((client) => client.taken))
+    const leave = (): void => {
+      this.#inputOnly.delete(leave)
+      if (stdout) this.#forget('stdout', stdout)
+      if (stderr) this.#forget('stderr', stderr)
       for (const client of outputs) client.finish()
-      this.#pace('stdout')
-      this.#pace('stderr')
-      void Promise.all(outputs.map(({ taken }) => taken)).then(() => done.resolve())
+      void taken.then(() => done.resolve())
     }
-    for (const client of outputs) client.on('error', () => {})
-    if (outputs.length > 0) void Promise.all(outputs.map(({ taken }) => taken)).then(detach)
-    if (outputs.length === 0) this.#inputOnly.add(detach)
-    const stdin = options.stdin ? this.#input(options, detach) : undefined
-    if (this.#isFinished) detach()
+    let isCutOff = false
+    const cutOff = (reason: Error): void => {
+      if (!isCutOff) this.#onCutOff(reason)
+      isCutOff = true
+      for (const client of outputs) client.destroy(reason)
+    }
+    for (const client of outputs) client.once('error', cutOff)
+    if (outputs.length > 0) void taken.then(leave)
+    else this.#inputOnly.add(leave)
+    const onLeave = (reason: 'keys' | 'end'): void => {
+      if (reason === 'keys') options.onDetachKeys?.()
+      leave()
+    }
+    const stdin = options.stdin ? processInput({ target: this.#stdin.promise, keys, closesTarget: options.closesStdin && !this.#tty, onLeave }) : undefined
+    if (this.#isFinished) leave()
     return {
       tty: this.#tty,
       stdin,
@@ -197,26 +171,30 @@ export class ProcessStreams {
       stderr,
       done: done.promise,
       detach: () => {
-        detach()
+        leave()
         // A client that hangs up has ended its input too.
         if (options.stdin && options.closesStdin && !this.#tty) void this.#stdin.promise.then((process) => process?.end())
         stdin?.destroy()
         for (const client of outputs) client.destroy()
       },
-      finish: detach,
-      hold: () => {
-        for (const client of outputs) client.held = []
+      finish: leave,
+      get isGone() {
+        return outputs.every(({ destroyed }) => destroyed)
       },
-      replay: (chunks) => {
-        stdout?.release(chunks.stdout)
-        stderr?.release(chunks.stderr)
+      hold: () => {
+        for (const client of outputs) client.hold()
+      },
+      replay: async (stream, chunk) => (stream === 'stdout' ? stdout : stderr)?.replay(chunk),
+      release: () => {
+        for (const client of outputs) client.release()
       },
     }
   }
 
   /** Tells attached clients something in place of a process that could not be started. */
   say(text: string): void {
-    for (const client of this.#clients.stdout) client.deliver(Buffer.from(text))
+    const { stdout, stderr } = this.#clients
+    for (const client of stdout.size > 0 ? stdout : stderr) client.deliver(Buffer.from(text))
   }
 
   /** Ends what clients hold, as when a start failed or the runtime lets go. Nothing is read any more. */
@@ -228,71 +206,41 @@ export class ProcessStreams {
     this.#finish()
   }
 
+  #output(stream: OutputStream, isWanted: boolean): ClientOutput | undefined {
+    if (!isWanted) return undefined
+    const client = new ClientOutput(this.#backlog, () => this.#pace(stream))
+    this.#clients[stream].add(client)
+    return client
+  }
+
+  #forget(stream: OutputStream, client: ClientOutput): void {
+    this.#clients[stream].delete(client)
+    this.#pace(stream)
+  }
+
   #finish(): void {
     clearTimeout(this.#linger)
     this.#isFinished = true
     for (const client of [...this.#clients.stdout, ...this.#clients.stderr]) client.finish()
-    for (const detach of this.#inputOnly) detach()
+    for (const leave of this.#inputOnly) leave()
     this.#drained.resolve()
   }
 
   #restartLinger(): void {
     clearTimeout(this.#linger)
-    this.#linger = setTimeout(() => this.end(), lingerTime)
+    const left = (this.#endedAt ?? 0) + longestLinger - performance.now()
+    this.#linger = setTimeout(() => this.end(), Math.max(0, Math.min(lingerTime, left)))
   }
 
   #pace(stream: OutputStream): void {
     const source = this.#sources.get(stream)
     if (!source) return
+    let mustWait = this.#waiting.has(stream)
     for (const client of this.#clients[stream]) {
       if (client.destroyed) this.#clients[stream].delete(client)
-      else if (client.blocks && !this.#processEnded) {
-        source.pause()
-        return
-      }
+      else mustWait ||= client.blocks
     }
-    if (source.isPaused()) source.resume()
+    if (mustWait && this.#endedAt === undefined) source.pause()
+    else if (source.isPaused()) source.resume()
   }
-
-  #input(options: AttachStreamsOptions, detach: () => void): Writable {
-    const keys = this.#tty ? new DetachKeys(options.detachKeys) : undefined
-    const target = this.#stdin.promise
-    const forward = async (chunk: Uint8Array): Promise<void> => {
-      const process = await target
-      if (!process?.writable || chunk.length === 0) return
-      if (!process.write(chunk)) await new Promise<void>((resolve) => {
-        const proceed = (): void => {
-          process.off('drain', proceed).off('close', proceed).off('error', proceed)
-          resolve()
-        }
-        process.once('drain', proceed).once('close', proceed).once('error', proceed)
-      })
-    }
-    const typed = async (chunk: Uint8Array): Promise<void> => {
-      const { bytes, detached } = keys ? keys.feed(chunk) : { bytes: chunk, detached: false }
-      await forward(bytes)
-      if (!detached) return
-      options.onDetachKeys?.()
-      detach()
-    }
-    const ended = async (): Promise<void> => {
-      const process = await target
-      if (options.closesStdin && !this.#tty) process?.end()
-      else detach()
-    }
-    const stdin = new Writable({
-      highWaterMark: 256 * 1024,
-      write: (chunk: Uint8Array, _encoding, callback) => settle(typed(chunk), callback),
-      final: (callback) => settle(ended(), callback),
-    })
-    return stdin.on('error', () => {})
-  }
-}
-
-/** Tells a callback how a promise went. */
-function settle(work: Promise<void>, callback: (error?: Error | null) => void): void {
-  void work.then(
-    () => process.nextTick(callback),
-    (error: unknown) => process.nextTick(callback, error),
-  )
 }
