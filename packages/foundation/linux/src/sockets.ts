@@ -6,8 +6,11 @@ const sysSocket = libcFunction('int socket(int family, int type, int protocol)')
 const sysSetsockopt = libcFunction('int setsockopt(int fd, int level, int option, const void *value, uint32_t length)')
 const sysBind = libcFunction('int bind(int fd, const void *address, uint32_t length)')
 
+const sysPoll = libcFunction('int poll(void *descriptors, unsigned long count, int timeout)')
+
 const [AF_INET, SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC] = [2, 1, 2, 0x800, 0x80000]
 const [SOL_SOCKET, SO_REUSEADDR] = [1, 2]
+const [POLLERR, POLLHUP] = [0x8, 0x10]
 
 /**
  * A socket bound to an IPv4 address at once, in the network namespace where the calling thread is: `node:net` and `node:dgram` bind
@@ -28,4 +31,16 @@ export function boundSocket(protocol: 'udp' | 'tcp', address: string, port: numb
     closeSync(fd)
     throw error
   }
+}
+
+/**
+ * Those of the descriptors whose other side is gone altogether, as opposed to one that only sends no more. Node does not tell of it while it reads
+ * nothing. A TCP socket shows it only once the other side answered with a reset. @see poll(2)
+ */
+export function hungUp(descriptors: readonly number[]): number[] {
+  const size = 8
+  const entries = Buffer.alloc(descriptors.length * size)
+  for (const [index, descriptor] of descriptors.entries()) entries.writeInt32LE(descriptor, index * size)
+  if (descriptors.length === 0 || sysPoll(entries, descriptors.length, 0) === 0) return []
+  return descriptors.filter((_, index) => (entries.readInt16LE(index * size + 6) & (POLLERR | POLLHUP)) !== 0)
 }
