@@ -29,7 +29,7 @@ export function mountMapped(mounts: readonly MountRequest[], mapping: Mapping, t
   let made: number | undefined
   try {
     withUserNamespace(mapping, (user) => {
-      const namespace = makeMountNamespace(undefined, () => {
+      const namespace = makeMountNamespace(() => {
         for (const request of mounts) mountOne(request, mapping, user, request.target === undefined ? target : `${target}/${request.target}`)
         made = cloneMount(target, { recursive: true })
       })

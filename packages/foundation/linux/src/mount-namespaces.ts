@@ -15,24 +15,32 @@ export function withMountNamespace<T>(fd: number, work: () => T): T {
   })
 }
 
-/** What {@link makeMountNamespace} gives to its work, in which the machine's /proc may be out of reach. */
+/** The mounts in the mount namespace of a descriptor, whose own /proc is not asked. For worker threads. */
+export function mountsOfNamespace(fd: number): MountInfo[] {
+  return comingBack(() =>
+    withDirectory('/proc/thread-self', (thread) => {
+      setns(fd, cloneFlags.CLONE_NEWNS)
+      changeDirectory(thread)
+      return readMountInfo('mountinfo')
+    }),
+  )
+}
+
+/** What {@link makeMountNamespace} gives to its work. */
 export interface NewMountNamespace {
-  /** The mounts of the new namespace. */
-  mounts(): MountInfo[]
   /** Makes the mount of an open directory the root of the new namespace; what was its root, and all that was mounted there, is no longer in it. */
   enter(directory: number): void
 }
 
 /**
- * Makes a mount namespace: a copy of the one of `from`, or of the calling worker thread's own, from and to which nothing propagates.
+ * Makes a mount namespace: a copy of the calling worker thread's own, from and to which nothing propagates.
  * `work` changes it from inside; the thread is back in its own when this returns.
  * @returns a descriptor of the namespace, which is gone with all its mounts when the last descriptor is closed, also by the end of the process
  */
-export function makeMountNamespace(from: number | undefined, work: (made: NewMountNamespace) => void): number {
+export function makeMountNamespace(work: (made: NewMountNamespace) => void): number {
   return comingBack(() => {
     const thread = openSync('/proc/thread-self', constants.O_RDONLY | constants.O_DIRECTORY)
     try {
-      if (from !== undefined) setns(from, cloneFlags.CLONE_NEWNS)
       unshare(cloneFlags.CLONE_NEWNS)
       mount('none', '/', 'none', mountFlags.MS_REC | mountFlags.MS_PRIVATE)
       const inThread = <T>(read: () => T): T => {
@@ -42,7 +50,6 @@ export function makeMountNamespace(from: number | undefined, work: (made: NewMou
         return value
       }
       work({
-        mounts: () => inThread(() => readMountInfo('mountinfo')),
         enter(directory) {
           changeDirectory(directory)
           pivotRoot()

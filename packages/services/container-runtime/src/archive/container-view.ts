@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { isErrno } from '@berth/core'
-import { cloneMount, fileSystemMagic, makeMountNamespace, mount, moveMount, type NewMountNamespace, parseMountOptions, restrictMount } from '@berth/linux'
+import { cloneMount, fileSystemMagic, makeMountNamespace, mount, mountsOfNamespace, moveMount, parseMountOptions, restrictMount, withMountNamespace } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import type { VolumeMount } from '../dependencies.ts'
 
@@ -22,7 +22,7 @@ export interface ViewOptions {
  * @returns a descriptor, with which it goes
  */
 export function makeRoot(mounts: readonly Mount[], directory: string): number {
-  return makeMountNamespace(undefined, ({ enter }) => {
+  return makeMountNamespace(({ enter }) => {
     for (const { type, source, target = '', options } of mounts) {
       const { flags, data } = parseMountOptions(options)
       mount(source, join(directory, target), type, flags, data)
@@ -39,9 +39,11 @@ export function makeRoot(mounts: readonly Mount[], directory: string): number {
  */
 export function makeView({ base, rootOnly, volumes, readonlyRoot }: ViewOptions): number {
   const sources = volumes.filter(({ type }) => type === 'bind').map(detached)
+  const taken: MountCopy[] = []
   try {
-    return makeMountNamespace(base, (made) => {
-      takeMounts(made, rootOnly)
+    takeMounts(base, rootOnly, taken)
+    return makeMountNamespace(({ enter }) => {
+      for (const { fd, destination } of taken) place(fd, destination, enter)
       for (const { fd, destination } of sources) {
         makeMountPoint(destination, fstatSync(fd).isDirectory())
         moveMount(fd, destination)
@@ -50,8 +52,14 @@ export function makeView({ base, rootOnly, volumes, readonlyRoot }: ViewOptions)
       if (readonlyRoot) restrictMount('/', { readonly: true })
     })
   } finally {
-    for (const { fd } of sources) closeSync(fd)
+    for (const { fd } of [...sources, ...taken]) closeSync(fd)
   }
+}
+
+/** A copy of a mount that is mounted nowhere, and where it belongs in the container. */
+interface MountCopy {
+  fd: number
+  destination: string
 }
 
 function withOpen(directory: string, work: (fd: number) => void): void {
@@ -63,7 +71,7 @@ function withOpen(directory: string, work: (fd: number) => void): void {
   }
 }
 
-function detached({ source, destination, options }: VolumeMount): { fd: number; destination: string } {
+function detached({ source, destination, options }: VolumeMount): MountCopy {
   const recursive = options.includes('rbind')
   const fd = cloneMount(source, { recursive })
   restrictMount(fd, { private: true, readonly: options.includes('ro'), recursive })
@@ -74,30 +82,53 @@ function detached({ source, destination, options }: VolumeMount): { fd: number; 
 const kernelFileSystems = [0x9fa0, 0x62656572]
 
 /**
- * Leaves only the root file system in the namespace, and unless `rootOnly` what is mounted there, one mount after the other. The container may move and cover
- * directories meanwhile: a name decides where a mount lies in the view, but whether it may be there is asked of the mount itself.
+ * Copies the root file system of a namespace, and unless `rootOnly` what is mounted there, one mount after the other. They are copied inside, since in a copy of the namespace of a container
+ * with a user namespace the kernel would hold them together.
  */
-function takeMounts({ mounts, enter }: NewMountNamespace, rootOnly: boolean): void {
-  const root = cloneMount('/')
+function takeMounts(base: number, rootOnly: boolean, taken: MountCopy[]): void {
+  const mountPoints = rootOnly ? [] : mountsOfNamespace(base).map((info) => info.mountPoint)
+  withMountNamespace(base, () => {
+    taken.push({ fd: copyOf('/'), destination: '/' })
+    for (const mountPoint of new Set(mountPoints)) if (mountPoint !== '/') takeMount(mountPoint, taken)
+  })
+}
+
+/** The topmost mount at a mount point. It is left out where its name leads nowhere now, or it lets nobody in (FUSE). */
+function takeMount(mountPoint: string, taken: MountCopy[]): void {
   try {
-    moveMount(root, '/')
-    if (!rootOnly) for (const mountPoint of new Set(mounts().map((info) => info.mountPoint))) takeMount(root, mountPoint)
-    enter(root)
-  } finally {
-    closeSync(root)
+    const copy = { fd: copyOf(mountPoint), destination: mountPoint }
+    if (kernelFileSystems.includes(fileSystemMagic(copy.fd))) closeSync(copy.fd)
+    else taken.push(copy)
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) throw error
   }
 }
 
-/** The topmost mount at a mount point. It is left out where its name leads nowhere now, or lies in what was left out or lets nobody in (FUSE). */
-function takeMount(root: number, mountPoint: string): void {
-  if (mountPoint === '/') return
+/** Has what is mounted below with it where a user namespace may not see beneath that. */
+function copyOf(mountPoint: string): number {
+  let fd: number
   try {
-    const fd = cloneMount(mountPoint)
-    try {
-      if (!kernelFileSystems.includes(fileSystemMagic(fd))) moveMount(fd, `.${mountPoint}`, root)
-    } finally {
-      closeSync(fd)
-    }
+    fd = cloneMount(mountPoint)
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL') || mountPoint === '/') throw error
+    fd = cloneMount(mountPoint, { recursive: true })
+  }
+  restrictMount(fd, { private: true, recursive: true })
+  return fd
+}
+
+/**
+ * Mounts a copy in the view. The container may move and cover directories meanwhile: a name decides where a mount lies in the view, but whether it may be there was asked of
+ * the mount itself. It is left out where its name leads nowhere now, or lies in what was left out.
+ */
+function place(fd: number, destination: string, enter: (directory: number) => void): void {
+  if (destination === '/') {
+    moveMount(fd, '/')
+    enter(fd)
+    return
+  }
+  try {
+    moveMount(fd, destination)
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) throw error
   }

@@ -1,12 +1,12 @@
-import { chmodSync, chownSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, closeSync, constants, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { BerthError, isErrno, messageOf } from '@berth/core'
-import { keepNamespace, makeUserNamespace, type Mapping } from '@berth/linux'
+import { keepNamespace, makeUserNamespace, type Mapping, mknod, mount } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import type { Container } from '../container.ts'
 import { bundleOf, type Context } from '../context.ts'
 import type { VolumeMount } from '../dependencies.ts'
-import type { OciSpec } from '../spec/index.ts'
+import type { OciDevice, OciMount, OciSpec } from '../spec/oci-spec.ts'
 import { usernsOwner } from './choose-mapping.ts'
 import { mappedDirectory } from './mapped-directory.ts'
 
@@ -80,16 +80,18 @@ export class ContainerUserns implements Disposable {
     for (const file of files) if (file !== undefined) chownSync(file, this.#mapping.uid, this.#mapping.gid)
   }
 
-  /** Puts the container into the namespace. */
+  /** Puts the container into the namespace. Its devices are made here, as root of a namespace can make none. */
   apply(spec: OciSpec): OciSpec {
     const { uid, gid, size, userNamespace } = this.#mapping
     const { sysctl } = spec.linux
     // A group that the namespace does not have is refused.
     const pings: Record<string, string> = sysctl?.['net.ipv4.ping_group_range'] === '0 2147483647' ? { 'net.ipv4.ping_group_range': `0 ${size - 1}` } : {}
+    const { devices = [], ...linux } = spec.linux
     return {
       ...spec,
+      mounts: [...spec.mounts, ...this.#makeDevices(devices)],
       linux: {
-        ...spec.linux,
+        ...linux,
         namespaces: [...spec.linux.namespaces, { type: 'user', path: userNamespace }],
         uidMappings: [{ containerID: 0, hostID: uid, size }],
         gidMappings: [{ containerID: 0, hostID: gid, size }],
@@ -101,6 +103,23 @@ export class ContainerUserns implements Disposable {
   /** Lets go of the process that held the namespaces until somebody else does. */
   [Symbol.dispose](): void {
     this.#held?.[Symbol.dispose]()
+  }
+
+  #makeDevices(devices: readonly OciDevice[]): OciMount[] {
+    if (devices.length === 0) return []
+    const directory = join(this.#bundle, mappedDirectory, 'devices')
+    mkdirSync(directory, { mode: 0o700 })
+    // Devices of the bundle's own file system can perhaps not be opened.
+    mount('devices', directory, 'tmpfs', 0, 'mode=755,size=64k')
+    const { uid, gid, size } = this.#mapping
+    const outside = (id: number, first: number): number => first + (id < size ? id : 0)
+    return devices.map((device, index) => {
+      const source = join(directory, String(index))
+      mknod(source, (device.type === 'b' ? constants.S_IFBLK : constants.S_IFCHR) | 0o600, device)
+      chmodSync(source, device.fileMode & 0o777)
+      chownSync(source, outside(device.uid, uid), outside(device.gid, gid))
+      return { destination: device.path, type: 'bind', source, options: ['bind', 'rprivate', 'nosuid', 'noexec'] }
+    })
   }
 
   async #bind({ source, options }: VolumeMount): Promise<string> {
@@ -117,10 +136,7 @@ export class ContainerUserns implements Disposable {
       await work()
     } catch (cause) {
       if (!isErrno(cause, 'EINVAL', 'EPERM', 'ENOSYS', 'EOPNOTSUPP', 'EOVERFLOW')) throw cause
-      throw new BerthError('unavailable', 'IDMAP_UNSUPPORTED', `${what} cannot be mounted for a user namespace: ${messageOf(cause)}`, {
-        cause,
-        hint: 'The kernel (5.19) or a file system below it cannot map owners: run the container with --userns=host.',
-      })
+      throw new BerthError('unavailable', 'IDMAP_UNSUPPORTED', `${what} cannot be had in a user namespace, as the kernel or a file system there cannot map owners (--userns=host is without): ${messageOf(cause)}`, { cause })
     }
   }
 }
