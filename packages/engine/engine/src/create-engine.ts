@@ -1,12 +1,16 @@
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ContainerOperations, type ContainerRuntime, type ExecOperations, openContainerRuntime } from '@berth/container-runtime'
+import { type CheckpointOperations, type ContainerOperations, type ContainerRuntime, type ExecOperations, openContainerRuntime } from '@berth/container-runtime'
 import { BerthError, isKind, messageOf, silent } from '@berth/core'
 import { openImageStore } from '@berth/image-store'
 import { acquireLock } from '@berth/linux'
+import type { LogDriver } from '@berth/log-driver'
+import { fluentdLogDriver } from '@berth/log-fluentd'
+import { journaldLogDriver } from '@berth/log-journald'
 import { jsonFileLogDriver } from '@berth/log-json-file'
 import { localLogDriver } from '@berth/log-local'
+import { syslogLogDriver } from '@berth/log-syslog'
 import { bridgeNetworks } from '@berth/network-bridge'
 import { hostNetworks } from '@berth/network-host'
 import { NetworkManager } from '@berth/network-manager'
@@ -30,6 +34,7 @@ export interface Engine extends AsyncDisposable {
   readonly system: System
   readonly containers: ContainerOperations
   readonly execs: ExecOperations
+  readonly checkpoints: CheckpointOperations
   readonly images: EngineImages
   readonly networks: NetworkManager
   readonly volumes: VolumeManager
@@ -91,7 +96,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }),
   )
   const runtimes = new Map([['runc', opened.use(shimRuntime({ stateDir: join(execRoot, 'shim'), logger }))]])
-  const logDrivers = new Map([jsonFileLogDriver(), localLogDriver()].map((driver) => [driver.name, driver]))
+  const cache = localLogDriver()
+  const shipped = [syslogLogDriver({ cache, logger }), journaldLogDriver({ cache, logger }), fluentdLogDriver({ cache, logger })]
+  for (const driver of shipped) opened.use(driver)
+  const logDrivers = new Map([jsonFileLogDriver(), cache, ...shipped].map((driver): [string, LogDriver] => [driver.name, driver]))
   const logConfig = defaultLogConfig(logDrivers, options.logConfig)
   runtime = opened.use(
     await openContainerRuntime(
@@ -105,7 +113,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), failPoint: options.failPoint, machine: initPath ? { initPath } : {}, defaults: { ...options.containerDefaults, CgroupParent: cgroupParent, LogConfig: logConfig }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
     ),
   ) // prettier-ignore
-  const { containers, execs } = runtime
+  const { containers, execs, checkpoints } = runtime
   const known = runtime.ids()
   await volumes.forgetAllBut(known)
   const system = createSystem({ options, events, runtime, images, networks, volumes, registry, runtimes, logDrivers, snapshotter, liveRestore })
@@ -113,7 +121,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const held = opened.move()
   const running = runtime
   return {
-    system, containers, execs, images: engineImages(images, registry), networks, volumes,
+    system, containers, execs, checkpoints, images: engineImages(images, registry), networks, volumes,
     async shutDown() {
       try {
         if (!liveRestore) await running.stopAll({ timeout: shutdownTimeout })

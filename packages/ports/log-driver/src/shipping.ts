@@ -9,11 +9,14 @@
  * const driver = shippedLogDriver({ name: 'beacon', cache: localLogDriver(), validate() {}, open: () => ({ send: (entries) => post(entries), close() {} }) })
  */
 import { type Logger, silent } from '@berth/core'
-import type { Log, LogDriver, LogEntry, LoggedContainer } from './index.ts'
+import type { LogDriver, LogEntry, LoggedContainer } from './index.ts'
 import { ShippedLog } from './shipped-log.ts'
 import { cursorOf } from './shipping-cursor.ts'
 import { Shipping } from './shipping-loop.ts'
 import { cacheOptions, type CacheOptions, withoutCacheOptions } from './shipping-options.ts'
+
+export { withoutCacheOptions } from './shipping-options.ts'
+export { dial, PeerStream, type PeerStreamOptions, type StreamAddress } from './peer-stream.ts'
 
 /** An entry as it is sent. */
 export interface ShippedEntry extends Pick<LogEntry, 'stream' | 'time'> {

@@ -14,7 +14,22 @@ export function logDriverOf({ deps }: Context, { LogConfig }: HostConfig): LogDr
 
 /** Opens a container's log; the caller closes it. */
 export function openLog(ctx: Context, container: Container): Log | undefined {
+  return withDriver(ctx, container, (driver, logged, options) => driver.open(logged, options))
+}
+
+/** Fails when a container that a client starts cannot log now, as with a peer that has to be there. */
+export async function prepareLog(ctx: Context, container: Container): Promise<void> {
+  await withDriver(ctx, container, async (driver, logged, options) => driver.prepare?.(logged, options))
+}
+
+/** Goes on with what the driver of a container that does not run has left undone when the engine ended. */
+export function resumeLog(ctx: Context, container: Container): void {
+  withDriver(ctx, container, (driver, logged, options) => driver.resume?.(logged, options))
+}
+
+function withDriver<T>(ctx: Context, container: Container, use: (driver: LogDriver, logged: LoggedContainer, options: Readonly<Record<string, string>>) => T): T | undefined {
   const { config, createdAt, host, imageId } = container.record.definition
+  const driver = logDriverOf(ctx, host)
   const logged: LoggedContainer = {
     id: container.id,
     name: container.name,
@@ -26,5 +41,5 @@ export function openLog(ctx: Context, container: Container): Log | undefined {
     env: config.Env ?? [],
     directory: stateDirOf(ctx, container.id),
   }
-  return logDriverOf(ctx, host)?.open(logged, host.LogConfig?.Config ?? {})
+  return driver && use(driver, logged, host.LogConfig?.Config ?? {})
 }
