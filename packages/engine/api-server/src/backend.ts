@@ -10,6 +10,7 @@ export interface Backend {
   system: SystemBackend
   containers: ContainerBackend
   execs: ExecBackend
+  checkpoints: CheckpointBackend
   images: ImageBackend
   networks: NetworkBackend
   volumes: VolumeBackend
@@ -34,7 +35,8 @@ export interface ContainerBackend {
   create(name: string | undefined, request: api.ContainerCreateRequest, options: { platform?: string; version?: number; signal?: AbortSignal }): Promise<{ Id: string; Warnings: string[] }>
   list(options: { all: boolean; limit?: number; size: boolean; filters: Filters }): Promise<api.ContainerSummary[]>
   inspect(ref: string, options: { size: boolean }): Promise<api.ContainerInspectResponse>
-  start(ref: string, options?: { detachKeys?: string }): Promise<void>
+  /** From a checkpoint, it goes on from where it was then. */
+  start(ref: string, options?: { detachKeys?: string; checkpoint?: string | undefined; checkpointDir?: string | undefined }): Promise<void>
   /** Seconds to wait before SIGKILL; the container's own default when absent, -1 for ever. Throws `not-modified` when it is not running. */
   stop(ref: string, options: { timeout?: number; signal?: string }): Promise<void>
   restart(ref: string, options: { timeout?: number; signal?: string }): Promise<void>
@@ -51,8 +53,8 @@ export interface ContainerBackend {
   /** One sample, or a sample a second. */
   stats(ref: string, options: { stream: boolean; oneShot: boolean; signal: AbortSignal }): AsyncIterable<api.ContainerStatsResponse>
   resize(ref: string, size: { width: number; height: number }): Promise<void>
-  /** `tty` says whether the chunks are raw or to be framed by stream. */
-  logs(ref: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogChunk> }>
+  /** `tty` says whether the chunks are raw or to be framed by stream. Where there are `batches`, they are read in place of `entries`: the same, many at a time. */
+  logs(ref: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogChunk>; batches?: AsyncIterable<readonly LogChunk[]> }>
   attach(ref: string, options: AttachOptions): Promise<Attachment>
   /** An uncompressed tar of the container's file system. */
   export(ref: string, options: { signal: AbortSignal }): Promise<AsyncIterable<Uint8Array>>
@@ -65,6 +67,13 @@ export interface ContainerBackend {
   /** Unpacks a tar, compressed or not, into the directory `path`. */
   writeArchive(ref: string, path: string, source: AsyncIterable<Uint8Array>, options: { noOverwriteDirNonDir: boolean; copyUidGid: boolean; signal: AbortSignal }): Promise<void>
   commit(ref: string, options: CommitOptions): Promise<{ Id: string }>
+}
+
+export interface CheckpointBackend {
+  /** Keeps the state of a running container under a name, and ends it then if asked; in a directory of the machine, or among the container's own files. */
+  create(ref: string, options: { id: string; dir?: string | undefined; exit: boolean }): Promise<void>
+  list(ref: string, options: { dir?: string | undefined }): Promise<{ Name: string }[]>
+  remove(ref: string, id: string, options: { dir?: string | undefined }): Promise<void>
 }
 
 /** A file in a container. `mode` has the bits of Go's `os.FileMode`, not those of stat(2). @see Docker Engine API, X-Docker-Container-Path-Stat */
@@ -102,7 +111,10 @@ export interface LogsOptions {
 export interface LogChunk {
   stream: 'stdout' | 'stderr'
   time: bigint
+  /** With its newline, when it has one; without it, it goes on with the stream's next chunk. */
   line: Uint8Array
+  /** What `details` shows. */
+  attributes?: Readonly<Record<string, string>>
 }
 
 export interface AttachOptions {

@@ -8,6 +8,7 @@
 import { apiVersion, minApiVersion } from '@berth/api-types'
 import { BerthError } from '@berth/core'
 import type { Backend, DiskUsageType, SystemBackend } from './backend.ts'
+import { MemoryCheckpoints } from './memory/checkpoints.ts'
 import { MemoryContainers, MemoryExecs } from './memory/containers.ts'
 import { MemoryEvents } from './memory/events.ts'
 import { MemoryImages } from './memory/images.ts'
@@ -43,5 +44,5 @@ export function memoryBackend(): Backend {
       return { Status: 'Login Succeeded', IdentityToken: username === 'token' ? 'identity' : '' }
     },
   }
-  return { system, containers, execs: new MemoryExecs(containers), images, networks: new MemoryNetworks(), volumes }
+  return { system, containers, execs: new MemoryExecs(containers), checkpoints: new MemoryCheckpoints(containers), images, networks: new MemoryNetworks(), volumes }
 }

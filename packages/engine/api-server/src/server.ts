@@ -7,11 +7,14 @@ import { apiVersion, minApiVersion } from '@berth/api-types'
 import { BerthError, isErrno, kindOf, type Logger, messageOf, silent } from '@berth/core'
 import type { Backend } from './backend.ts'
 import { BodyTooLargeError, type Call, json, type Route } from './call.ts'
+import { HangupWatch } from './hangup-watch.ts'
 import { closeGently, lingerTime, upgrades } from './hijack.ts'
+import { HijackableRequest, isUpgradable } from './hijackable-request.ts'
 import { statusOf } from './http-status.ts'
 import { createServer, ServerResponse as Response } from './node-http.ts'
 import { Query } from './query.ts'
 import { createRouter } from './router.ts'
+import { checkpointRoutes } from './routes/checkpoints.ts'
 import { containerFileRoutes } from './routes/container-files.ts'
 import { containerStreamRoutes } from './routes/container-streams.ts'
 import { containerRoutes } from './routes/containers.ts'
@@ -33,13 +36,15 @@ export interface ApiServerOptions {
 
 export type ListenAddress = { path: string; mode?: number; gid?: number | undefined } | { host: string; port: number }
 
-const hijackPaths = /\/(containers\/[^/]+\/attach|exec\/[^/]+\/start)$/
+/** Milliseconds of silence until a connection to another machine is tried. */
+const keepAliveDelay = 30_000
 const minor = (version: string): number => Number(version.split('.')[1])
 
 /** Serves the Engine API over HTTP. Disposing ends every connection. */
 export class ApiServer implements AsyncDisposable {
   readonly #servers: { server: Server; path: string | undefined }[] = []
   readonly #sockets = new Set<Socket>()
+  readonly #hangups = new HangupWatch()
   readonly #routes: ReturnType<typeof createRouter>
   readonly #headers: Record<string, string>
   readonly #logger: Logger
@@ -53,7 +58,8 @@ export class ApiServer implements AsyncDisposable {
       ...systemRoutes(backend.system),
       ...containerRoutes(backend.containers),
       ...containerFileRoutes(backend.containers),
-      ...containerStreamRoutes(backend.containers, headers),
+      ...containerStreamRoutes(backend.containers),
+      ...checkpointRoutes(backend.checkpoints),
       ...execRoutes(backend.execs, headers),
       ...imageRoutes(backend.images),
       ...imageArchiveRoutes(backend.images),
@@ -71,7 +77,10 @@ export class ApiServer implements AsyncDisposable {
       requestTimeout: 0, // an image may take long to send
       // Clients on this machine are seen to leave; a timer for every answer would cost more than the answer.
       keepAliveTimeout: 'path' in address ? 0 : 300_000,
-      shouldUpgradeCallback: ({ url = '' }) => hijackPaths.test(url.split('?')[0] ?? ''),
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveDelay,
+      IncomingMessage: HijackableRequest,
+      shouldUpgradeCallback: isUpgradable,
     })
     server.on('connection', (socket) => {
       this.#sockets.add(socket)
@@ -80,6 +89,7 @@ export class ApiServer implements AsyncDisposable {
     server.on('request', (request, response) => void this.#serve(request, response))
     server.on('upgrade', (request, socket, head) => {
       upgrades.set(request, { socket, head, taken: false })
+      this.#hangups.add(socket as Socket)
       socket.on('error', () => socket.destroy()) // a client that is gone is no error of ours
       // What is answered instead of an upgrade, an error mostly, goes over the same socket as a usual response.
       const response = new Response(request)
@@ -150,6 +160,7 @@ export class ApiServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = this.#servers.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve())))
     for (const socket of this.#sockets) socket.destroy()
+    this.#hangups[Symbol.dispose]()
     await Promise.all(closed)
     for (const { path } of this.#servers) if (path) rmSync(path, { force: true })
   }

@@ -14,6 +14,17 @@ export function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer
   return header
 }
 
+const systemError = 3
+
+/** What the engine says of itself in the middle of a stream; clients end with it. @see moby, pkg/stdcopy, Systemerr */
+export function systemErrorFrame(message: string): Buffer {
+  const text = Buffer.from(message)
+  const header = Buffer.alloc(8)
+  header[0] = systemError
+  header.writeUInt32BE(text.length, 4)
+  return Buffer.concat([header, text])
+}
+
 /** Writes output, framed or raw; false when the receiver wants a pause. */
 function writeOutput(target: Writable, stream: 'stdout' | 'stderr', data: Uint8Array, raw: boolean): boolean {
   if (raw) return target.write(data)
@@ -24,23 +35,24 @@ function writeOutput(target: Writable, stream: 'stdout' | 'stderr', data: Uint8A
   return ready
 }
 
-/** Sends a source's data on as it comes, as fast as the target takes it. Settles when the source has ended, or either is gone. */
-export function forward(source: Readable, target: Writable, stream: 'stdout' | 'stderr', raw: boolean): Promise<void> {
-  if (source.destroyed || source.readableEnded || target.destroyed) return Promise.resolve()
+/**
+ * Sends a source's data on as it comes, as fast as the target takes it. Settles when the source has ended, or either is gone; with the source's error
+ * when it is not whole.
+ */
+export function forward(source: Readable, target: Writable, stream: 'stdout' | 'stderr', raw: boolean): Promise<Error | undefined> {
+  if (source.destroyed || source.readableEnded || target.destroyed) return Promise.resolve(source.errored ?? undefined)
   return new Promise((resolve) => {
     const resume = (): void => void source.resume()
-    const finish = (): void => {
-      target.off('drain', resume)
-      resolve()
-    }
-    source.on('data', (chunk: Buffer) => {
+    const send = (chunk: Buffer): void => {
       if (!writeOutput(target, stream, chunk, raw)) source.pause()
-    })
-    target.on('drain', resume)
-    source.once('close', finish)
-    source.once('end', finish)
-    source.once('error', finish)
-    target.once('close', finish)
+    }
+    const finish = (): void => {
+      target.off('drain', resume).off('close', finish)
+      source.off('data', send)
+      resolve(source.errored ?? undefined)
+    }
+    source.on('data', send).once('close', finish).once('end', finish).once('error', finish)
+    target.on('drain', resume).once('close', finish)
   })
 }
 

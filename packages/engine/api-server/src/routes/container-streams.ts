@@ -1,56 +1,42 @@
-import { once } from 'node:events'
-import { BerthError, formatNano } from '@berth/core'
-import type { ContainerBackend } from '../backend.ts'
+import { BerthError } from '@berth/core'
+import type { AttachOptions, ContainerBackend } from '../backend.ts'
 import type { Call, Route } from '../call.ts'
-import { serveAttachment } from '../hijack.ts'
-import { OutputBatch } from '../output-batch.ts'
+import { connect, serveAttachment, upgrades } from '../hijack.ts'
+import { checkHandshake, checkOrigin, WebSocketStream } from '../web-socket.ts'
+import { logs } from './container-logs.ts'
 
-async function logs(call: Call, containers: ContainerBackend): Promise<void> {
-  const { query, signal, response } = call
-  const [stdout, stderr] = [query.flag('stdout'), query.flag('stderr')]
-  if (!stdout && !stderr) throw new BerthError('invalid-argument', 'LOGS_NOTHING', 'Bad parameters: you must choose at least one stream')
-  const tail = query.text('tail')
-  const { tty, entries } = await containers.logs(call.params['id'] ?? '', {
-    stdout,
-    stderr,
-    follow: query.flag('follow'),
-    since: query.time('since'),
-    until: query.time('until'),
-    // As in Docker, anything but a number of lines is all of them.
-    tail: tail !== undefined && /^\d{1,9}$/.test(tail) ? Number(tail) : undefined,
-    signal,
-  })
-  const timestamps = query.flag('timestamps')
-  response.writeHead(200, { 'Content-Type': `application/vnd.docker.${tty || call.version < 42 ? 'raw-stream' : 'multiplexed-stream'}` })
-  response.flushHeaders()
-  const batch = new OutputBatch(response, tty)
-  for await (const { stream, time, line } of entries) {
-    batch.add(stream, timestamps ? Buffer.concat([Buffer.from(`${formatNano(time)} `), line]) : line)
-    if (response.writableNeedDrain) await once(response, 'drain', { signal })
-  }
-  batch.flush()
-  response.end()
+/** What an attach asks for, by its query. Before 1.42 a WebSocket had all streams. */
+function attachOptions({ query, version }: Call, byDefault: boolean): AttachOptions {
+  const [stdin, stdout, stderr] = ['stdin', 'stdout', 'stderr'].map((name) => (byDefault && version < 42) || query.flag(name)) as [boolean, boolean, boolean]
+  return { stdin, stdout, stderr, logs: query.flag('logs'), stream: query.flag('stream'), detachKeys: query.text('detachKeys') }
 }
 
-/** `headers`: what every answer carries, for the one that is not written by node:http. */
-export function containerStreamRoutes(containers: ContainerBackend, headers: () => Record<string, string>): Route[] {
+async function attach(call: Call, containers: ContainerBackend): Promise<void> {
+  const attachment = await containers.attach(call.params['id'] ?? '', attachOptions(call, false))
+  await serveAttachment(call, attachment, { isRaw: attachment.tty })
+}
+
+/** Streams are never framed here: both outputs are messages, binary ones since 1.28. @see moby, wsContainersAttach */
+async function attachByWebSocket(call: Call, containers: ContainerBackend): Promise<void> {
+  const { request } = call
+  checkHandshake(request)
+  checkOrigin(request)
+  const upgrade = upgrades.get(request)
+  if (!upgrade) throw new BerthError('invalid-argument', 'WEBSOCKET_REQUIRED', 'bad request: a WebSocket handshake is needed')
+  const attachment = await containers.attach(call.params['id'] ?? '', attachOptions(call, true))
+  try {
+    upgrade.taken = true
+    const socket = await WebSocketStream.accept(request, upgrade.socket, upgrade.head, { isBinary: call.version >= 28 })
+    await connect(socket, attachment, { isRaw: true })
+  } finally {
+    attachment.detach()
+  }
+}
+
+export function containerStreamRoutes(containers: ContainerBackend): Route[] {
   return [
     { method: 'GET', path: '/containers/{id}/logs', handler: (call) => logs(call, containers) },
-    {
-      method: 'POST',
-      path: '/containers/{id}/attach',
-      handler: async (call) => {
-        const { query } = call
-        const attachment = await containers.attach(call.params['id'] ?? '', {
-          stdin: query.flag('stdin'),
-          stdout: query.flag('stdout'),
-          stderr: query.flag('stderr'),
-          logs: query.flag('logs'),
-          stream: query.flag('stream'),
-          detachKeys: query.text('detachKeys'),
-        })
-        await serveAttachment(call, attachment, headers())
-      },
-    },
+    { method: 'POST', path: '/containers/{id}/attach', handler: (call) => attach(call, containers) },
+    { method: 'GET', path: '/containers/{id}/attach/ws', handler: (call) => attachByWebSocket(call, containers) },
   ]
 }

@@ -17,6 +17,12 @@ function command(perform: (call: Call) => Promise<void>): Handler {
 
 const stopOptions = ({ query }: Call): { timeout?: number; signal?: string } => ({ timeout: query.integer('t'), signal: query.text('signal') })
 
+const startOptions = ({ query }: Call): Parameters<ContainerBackend['start']>[1] => ({
+  detachKeys: query.text('detachKeys'),
+  checkpoint: query.text('checkpoint'),
+  checkpointDir: query.text('checkpoint-dir'),
+})
+
 export function containerRoutes(containers: ContainerBackend): Route[] {
   return [
     {
@@ -37,7 +43,7 @@ export function containerRoutes(containers: ContainerBackend): Route[] {
       },
     },
     { method: 'GET', path: '/containers/{id}/json', handler: async (call) => json(call, 200, await containers.inspect(idOf(call), { size: call.query.flag('size') })) },
-    { method: 'POST', path: '/containers/{id}/start', handler: command((call) => containers.start(idOf(call), { detachKeys: call.query.text('detachKeys') })) },
+    { method: 'POST', path: '/containers/{id}/start', handler: command((call) => containers.start(idOf(call), startOptions(call))) },
     { method: 'POST', path: '/containers/{id}/stop', handler: command((call) => containers.stop(idOf(call), stopOptions(call))) },
     { method: 'POST', path: '/containers/{id}/restart', handler: command((call) => containers.restart(idOf(call), stopOptions(call))) },
     { method: 'POST', path: '/containers/{id}/kill', handler: command((call) => containers.kill(idOf(call), { signal: call.query.text('signal') })) },

@@ -24,9 +24,11 @@ export function execRoutes(execs: ExecBackend, headers: () => Record<string, str
         const upgrade = upgrades.get(call.request)
         const text = upgrade ? await readUpgradedBody(call, upgrade, maxStartBody) : await readText(call.request, maxStartBody)
         const { Detach, Tty, ConsoleSize } = parseRequest('ExecStartConfig', text.trim() === '' ? {} : parseJson(text))
-        const consoleSize = ConsoleSize?.length === 2 ? { height: ConsoleSize[0] ?? 0, width: ConsoleSize[1] ?? 0 } : undefined
+        // As in Docker, older clients have none, and nor has a command without a terminal.
+        const consoleSize = Tty && call.version >= 42 && ConsoleSize?.length === 2 ? { height: ConsoleSize[0] ?? 0, width: ConsoleSize[1] ?? 0 } : undefined
         const attachment = await execs.start(call.params['id'] ?? '', { detach: Detach ?? false, tty: Tty ?? false, consoleSize })
-        if (attachment) await serveAttachment(call, attachment, headers())
+        // Whether there are frames is for who starts it to say, as in Docker.
+        if (attachment) await serveAttachment(call, attachment, { isRaw: Tty ?? false, headers: headers() })
         else call.response.writeHead(200).end()
       },
     },
