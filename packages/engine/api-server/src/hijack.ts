@@ -85,11 +85,11 @@ export async function serveAttachment(call: Call, attachment: Attachment, { isRa
     ...headers,
   }
   upgrade.socket.write(`HTTP/1.1 ${isAsked ? '101 UPGRADED' : '200 OK'}\r\n${Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`)
-  await connect(upgrade.socket, attachment, { isRaw, head: upgrade.head })
+  closeWith(upgrade.socket, await connect(upgrade.socket, attachment, { isRaw, head: upgrade.head }), isRaw)
 }
 
-/** Joins a connection and a process's streams until either is done with. */
-export async function connect(socket: Duplex, attachment: Attachment, { isRaw, head = Buffer.alloc(0) }: { isRaw: boolean; head?: Buffer }): Promise<void> {
+/** Joins a connection and a process's streams until either is done with. Gives the reason when the client is to have no more. */
+export async function connect(socket: Duplex, attachment: Attachment, { isRaw, head = Buffer.alloc(0) }: { isRaw: boolean; head?: Buffer }): Promise<Error | undefined> {
   const { stdin, stdout, stderr } = attachment
   const gone = new Promise<undefined>((resolve) => void (socket.destroyed ? resolve(undefined) : socket.once('close', () => resolve(undefined))))
   if (stdin) {
@@ -108,7 +108,7 @@ export async function connect(socket: Duplex, attachment: Attachment, { isRaw, h
     if (stdin) socket.unpipe(stdin)
     attachment.detach()
   }
-  closeWith(socket, failures?.find((failure) => failure !== undefined), isRaw)
+  return failures?.find((failure) => failure !== undefined)
 }
 
 /** Ends a stream; one that is not whole says so, so that nobody takes a part for the whole. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { NetworkSettings } from '@berth/api-types'
-import { BerthError, type EngineEvent } from '@berth/core'
+import { BerthError, type EngineEvent, nowNano } from '@berth/core'
 import type { Log, LogDriver, LogEntry, LogStream, ReadLogOptions } from '@berth/log-driver'
 import { type MemoryProgram, memoryRuntime, MemoryWorld } from '@berth/oci-runtime/memory'
 import { memorySnapshotter, MemorySnapshots } from '@berth/snapshotter/memory'
@@ -89,15 +89,16 @@ function logDriver({ logs }: FakeWorld): LogDriver {
       return {
         path: undefined,
         write(stream: LogStream, chunk) {
-          kept.entries.push({ stream, time: BigInt(Date.now()) * 1_000_000n, line: Buffer.from(chunk) })
+          kept.entries.push({ stream, time: nowNano(), line: Buffer.from(chunk) })
           wake()
         },
-        async *read({ stdout, stderr, follow, tail, signal }: ReadLogOptions) {
+        async *read({ stdout, stderr, until, follow, tail, signal }: ReadLogOptions) {
           let next = tail === undefined ? 0 : Math.max(0, kept.entries.length - tail)
           signal?.addEventListener('abort', wake)
           for (;;) {
             const entry = kept.entries[next]
             if (entry) {
+              if (until !== undefined && entry.time > until) return
               next++
               if (entry.stream === 'stdout' ? stdout : stderr) yield entry
             } else if (!follow || !isOpen || signal?.aborted) return
@@ -116,6 +117,8 @@ function logDriver({ logs }: FakeWorld): LogDriver {
 }
 
 export interface FakeEngine extends AsyncDisposable {
+  /** Of everything that it keeps on the disk. */
+  directory: string
   runtime: ContainerRuntime
   world: FakeWorld
   events: EngineEvent[]
@@ -214,6 +217,7 @@ export async function fakeEngine(
       ...options,
     })
   const engine: FakeEngine = {
+    directory,
     runtime: await open(),
     world,
     events,

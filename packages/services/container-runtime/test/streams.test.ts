@@ -1,4 +1,10 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
+import { silent } from '@berth/core'
 import { describe, expect, test } from 'vitest'
 import { fakeEngine, type FakeEngine } from './fake-engine.ts'
 
@@ -26,24 +32,89 @@ describe('attach', () => {
     await attachment.done
   })
 
-  test('a client that does not read holds up the process, not the log readers, and gets everything in the end', async () => {
+  /** Writes so much to a container's input, as fast as it is taken. */
+  const send = async (attachment: { stdin: Writable | undefined }, chunk: Buffer, count: number): Promise<void> => {
+    for (let sent = 0; sent < count; sent++) if (!attachment.stdin?.write(chunk)) await once(attachment.stdin as Writable, 'drain')
+    attachment.stdin?.end()
+  }
+
+  test('a client that does not read holds up neither the process nor the others, and gets every byte in order after the end', async () => {
     await using engine = await fakeEngine()
     await create(engine, ['cat'])
-    const size = 8 * 1024 * 1024
-    const attachment = await engine.runtime.containers.attach('c1', attachAll)
+    const [slow, fast] = [await engine.runtime.containers.attach('c1', { ...attachAll, stdin: false }), await engine.runtime.containers.attach('c1', attachAll)]
     await engine.runtime.containers.start('c1')
-    const chunk = Buffer.alloc(64 * 1024, 'x')
-    const write = async () => {
-      for (let sent = 0; sent < size; sent += chunk.length) if (!attachment.stdin?.write(chunk)) await new Promise((resolve) => attachment.stdin?.once('drain', resolve))
-      attachment.stdin?.end()
+    const chunk = Buffer.from(Array.from({ length: 64 * 1024 }, (_, index) => index % 251))
+    const sending = send(fast, chunk, 640)
+    let taken = 0
+    for await (const part of fast.stdout ?? []) taken += (part as Buffer).length
+    await sending
+    await engine.event('die')
+    expect(taken).toBe(640 * chunk.length)
+    expect(slow.stdout?.readableLength).toBeLessThan(1 << 20)
+    let size = 0
+    const hash = createHash('sha256')
+    for await (const part of slow.stdout ?? []) {
+      size += (part as Buffer).length
+      hash.update(part as Buffer)
     }
-    const written = write()
-    for (let turn = 0; turn < 500; turn++) await setImmediate()
-    expect(attachment.stdout?.readableLength).toBeLessThan(2 * 1024 * 1024)
-    let received = 0
-    for await (const part of attachment.stdout ?? []) received += (part as Buffer).length
-    await written
-    expect(received).toBe(size)
+    const whole = createHash('sha256')
+    for (let count = 0; count < 640; count++) whole.update(chunk)
+    expect([size, hash.digest('hex')]).toEqual([640 * chunk.length, whole.digest('hex')])
+    await slow.done
+  })
+
+  test('a client that is too far behind is cut off with the reason, which is logged, and nobody else is', async () => {
+    const warnings: unknown[] = []
+    const logger = { ...silent, warn: (message: string, fields?: object) => void warnings.push({ message, ...fields }) }
+    await using engine = await fakeEngine({}, () => ({ logger }), { backlog: { clientMemory: 64 << 10, clientDisk: 1 << 20 } })
+    const id = await create(engine, ['cat'])
+    const [slow, fast] = [await engine.runtime.containers.attach('c1', { ...attachAll, stdin: false }), await engine.runtime.containers.attach('c1', attachAll)]
+    await engine.runtime.containers.start('c1')
+    const failed = once(slow.stdout as Readable, 'error')
+    const sending = send(fast, Buffer.alloc(64 << 10), 64)
+    let taken = 0
+    for await (const part of fast.stdout ?? []) taken += (part as Buffer).length
+    await sending
+    expect(taken).toBe(64 * (64 << 10))
+    expect((await failed)[0]).toMatchObject({ kind: 'resource-exhausted', message: 'the client is too slow: it has not taken 1048576 bytes of output' })
+    await slow.done
+    expect(warnings).toEqual([{ message: 'a client of a container was cut off', container: id, reason: 'the client is too slow: it has not taken 1048576 bytes of output' }])
+  })
+
+  test('a disk that keeps nothing cuts off only who needs it', async () => {
+    await using engine = await fakeEngine({}, () => ({}), { backlog: { clientMemory: 0 } })
+    await create(engine, ['cat'])
+    const [slow, fast] = [await engine.runtime.containers.attach('c1', { ...attachAll, stdin: false }), await engine.runtime.containers.attach('c1', attachAll)]
+    await engine.runtime.containers.start('c1')
+    writeFileSync(join(engine.directory, 'state', 'backlog'), 'in the way')
+    const failed = once(slow.stdout as Readable, 'error')
+    fast.stdout?.resume()
+    fast.stdin?.write(Buffer.alloc(1 << 20))
+    expect((await failed)[0]).toMatchObject({ kind: 'resource-exhausted', message: expect.stringContaining('could not be kept') })
+    fast.stdin?.end()
+    await fast.done
+  })
+
+  test('replays a log of any size without holding it in memory, and what comes meanwhile behind it, without a gap and once', async () => {
+    await using engine = await fakeEngine()
+    const id = await create(engine, ['cat'], { StdinOnce: false })
+    await engine.runtime.containers.start('c1')
+    const typist = await engine.runtime.containers.attach('c1', attachAll)
+    typist.stdout?.resume()
+    const lines = (from: number, to: number): string => Array.from({ length: to - from }, (_, index) => `line ${from + index} ${'x'.repeat(1000)}\n`).join('')
+    const logged = async (size: number): Promise<void> => {
+      while ((engine.world.logs.get(id)?.entries ?? []).reduce((sum, { line }) => sum + line.length, 0) < size) await setImmediate()
+    }
+    typist.stdin?.write(lines(0, 2000))
+    await logged(lines(0, 2000).length)
+    const attachment = await engine.runtime.containers.attach('c1', { ...attachAll, stdin: false, logs: true })
+    typist.stdin?.write(lines(2000, 3000))
+    await logged(lines(0, 3000).length)
+    expect(attachment.stdout?.readableLength).toBeLessThan(512 << 10)
+    const collected = textOf(attachment.stdout)
+    await engine.runtime.containers.remove('c1', forced)
+    // Not compared as texts, whose difference nobody could read.
+    expect((await collected) === lines(0, 3000)).toBe(true)
   })
 
   test('a client that leaves holds up nobody', async () => {

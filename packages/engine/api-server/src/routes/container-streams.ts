@@ -1,7 +1,7 @@
 import { BerthError } from '@berth/core'
 import type { AttachOptions, ContainerBackend } from '../backend.ts'
 import type { Call, Route } from '../call.ts'
-import { connect, serveAttachment, upgrades } from '../hijack.ts'
+import { closeGently, connect, serveAttachment, upgrades } from '../hijack.ts'
 import { checkHandshake, checkOrigin, WebSocketStream } from '../web-socket.ts'
 import { logs } from './container-logs.ts'
 
@@ -27,7 +27,9 @@ async function attachByWebSocket(call: Call, containers: ContainerBackend): Prom
   try {
     upgrade.taken = true
     const socket = await WebSocketStream.accept(request, upgrade.socket, upgrade.head, { isBinary: call.version >= 28 })
-    await connect(socket, attachment, { isRaw: true })
+    const failure = await connect(socket, attachment, { isRaw: true })
+    if (failure) socket.destroy(failure)
+    else closeGently(socket)
   } finally {
     attachment.detach()
   }
