@@ -13,6 +13,7 @@ import { checkName, generateName } from './names.ts'
 import { planHost } from './plan-host.ts'
 import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
+import { runtimeOf } from './runtime-by-name.ts'
 import { chooseMapping } from './userns/choose-mapping.ts'
 import { hostWarnings, invalid, validateConfig, validateHost, validateRestartPolicy } from './validate-config.ts'
 import { validateResources, validateUlimits } from './validate-resources.ts'
@@ -35,7 +36,7 @@ function plan(ctx: Context, request: ContainerCreateRequest, image: ContainerIma
   validateRestartPolicy(planned.RestartPolicy, planned.AutoRemove ?? false)
   validateUlimits(planned.Ulimits)
   const { resources: host, warnings } = validateResources(planned, ctx.machine)
-  if (!ctx.deps.runtimes.has(host.Runtime ?? '')) throw invalid(`unknown or invalid runtime name: ${host.Runtime}`)
+  runtimeOf(ctx, host.Runtime ?? '')
   logDriverOf(ctx, host)?.validate(host.LogConfig?.Config ?? {})
   return { config, host, warnings: [...warnings, ...hostWarnings(host, given)] }
 }

@@ -13,6 +13,8 @@ export interface ContainerRuntimeDependencies {
   volumes: ContainerVolumes
   /** By name; `HostConfig.Runtime` chooses, the first is the default. */
   runtimes: ReadonlyMap<string, OciRuntime>
+  /** A runtime that is not among those, by its `io.containerd.<name>.<version>`; undefined where the machine has none. Asked again, it gives the same. */
+  findRuntime?(name: string): OciRuntime | undefined
   /** By `HostConfig.LogConfig.Type`; the first is the default. */
   logDrivers: ReadonlyMap<string, LogDriver>
   emit: EmitEvent

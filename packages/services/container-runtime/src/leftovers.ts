@@ -2,6 +2,7 @@ import { messageOf } from '@berth/core'
 import type { Container } from './container.ts'
 import { bundleOf, type Context, emit } from './context.ts'
 import { releaseContainer } from './release.ts'
+import { findRuntime } from './runtime-by-name.ts'
 
 const firstDelay = 1000
 const longestDelay = 60_000
@@ -79,7 +80,7 @@ export class Leftovers implements Disposable {
       await run.task.kill(9, { all: true }).catch(() => {})
       if (container.run) throw new Error('its process has not ended')
     } else {
-      await this.#ctx.deps.runtimes.get(record.definition.runtime)?.destroy({ id: container.id, bundle: bundleOf(this.#ctx, container.id) })
+      await findRuntime(this.#ctx, record.definition.runtime)?.destroy({ id: container.id, bundle: bundleOf(this.#ctx, container.id) })
     }
     await this.#ctx.locks.run(container.id, async () => {
       if (!this.#byId.has(container.id)) return

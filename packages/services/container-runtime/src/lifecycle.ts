@@ -12,6 +12,7 @@ import { removeBundle } from './remove-bundle.ts'
 import { nextDelay, shouldRestart, shouldRestartUnhealthy } from './restart-policy.ts'
 import { exitCodeOfStartError, startError } from './start-error.ts'
 import { outputOf } from './container-streams.ts'
+import { prepareLog } from './log-driver.ts'
 import { makeTask } from './make-task.ts'
 import type { ContainerState } from './records.ts'
 import { stopSignalOf, stopTimeoutOf } from './signals.ts'
@@ -30,16 +31,20 @@ export class Lifecycle {
     this.#removals = new Removals(ctx, execs)
   }
 
-  /** Throws `not-modified` when it runs already, `invalid-argument` for a command that cannot be run. */
-  async start(container: Container): Promise<void> {
+  /**
+   * Throws `not-modified` when it runs already, `invalid-argument` for a command that cannot be run.
+   * @param checkpoint directory of what it goes on from
+   */
+  async start(container: Container, checkpoint?: string): Promise<void> {
     let isTried = false
     try {
       await this.#ctx.locks.run(container.id, async () => {
         await this.#ctx.files.drained(container.id)
         this.#checkStartable(container)
         isTried = true
+        await prepareLog(this.#ctx, container)
         Object.assign(container.state, { restartCount: 0, restartDelay: undefined, manuallyStopped: false })
-        await this.#launch(container)
+        await this.#launch(container, checkpoint)
       })
     } catch (error) {
       if (isTried && container.record.definition.host.AutoRemove && !container.isRunning) await this.#removals.removeAtEnd(container)
@@ -105,7 +110,7 @@ export class Lifecycle {
     if (container.isRunning) throw new BerthError('not-modified', 'CONTAINER_RUNNING', `container ${container.id} is already running`)
   }
 
-  async #launch(container: Container): Promise<void> {
+  async #launch(container: Container, checkpoint?: string): Promise<void> {
     const { records } = this.#ctx
     const { state, record } = container
     const wasRestarting = state.status === 'restarting'
@@ -114,7 +119,7 @@ export class Lifecycle {
     records.saveState(record)
     this.#ctx.failPoint('start.recorded')
     try {
-      const run = await this.#begin(container)
+      const run = await this.#begin(container, checkpoint)
       this.#ctx.failPoint('start.started')
       const changes = { pid: run.task.pid, exitCode: 0, error: '', startedAt: formatNano(nowNano()), intent: undefined, health: this.#freshHealth(container) }
       container.become('running', changes)
@@ -134,8 +139,8 @@ export class Lifecycle {
     }
   }
 
-  async #begin(container: Container): Promise<Run> {
-    const task = await makeTask(this.#ctx, container)
+  async #begin(container: Container, checkpoint: string | undefined): Promise<Run> {
+    const task = await makeTask(this.#ctx, container, checkpoint)
     this.#ctx.failPoint('start.task-made')
     const run = this.#runOf(container, task)
     try {

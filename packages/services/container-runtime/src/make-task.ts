@@ -14,6 +14,7 @@ import { outputOf } from './container-streams.ts'
 import { bundleOf, type Context, stateDirOf, together } from './context.ts'
 import { zeroTime } from './records.ts'
 import { removeBundle } from './remove-bundle.ts'
+import { runtimeOf } from './runtime-by-name.ts'
 import { sharedMemoryOf, withSharedMemory } from './shared-memory.ts'
 import { type AccountFiles, buildSpec, type ResolvedUser, resolveUser, type SpecInput } from './spec/index.ts'
 import { ContainerUserns } from './userns/container-userns.ts'
@@ -66,12 +67,14 @@ async function prepareBundle(ctx: Context, container: Container): Promise<Mount[
   return []
 }
 
-/** Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still. */
-export async function makeTask(ctx: Context, container: Container): Promise<Task> {
+/**
+ * Makes a container's task, its process waiting to be started. When it fails, the network and the volumes may be attached still.
+ * @param checkpoint directory of what the task goes on from
+ */
+export async function makeTask(ctx: Context, container: Container, checkpoint?: string): Promise<Task> {
   const { id } = container
   const { config, runtime: runtimeName } = container.record.definition
-  const runtime = ctx.deps.runtimes.get(runtimeName)
-  if (!runtime) throw new BerthError('invalid-argument', 'RUNTIME_UNKNOWN', `unknown or invalid runtime name: ${runtimeName}`)
+  const runtime = runtimeOf(ctx, runtimeName)
   const bundle = bundleOf(ctx, id)
   removeBundle(bundle)
   mkdirSync(bundle, { recursive: true, mode: 0o700 })
@@ -82,7 +85,9 @@ export async function makeTask(ctx: Context, container: Container): Promise<Task
   let task: Task | undefined
   try {
     const { userns } = container.record.definition
-    task = await runtime.create({ id, bundle, rootfs, ...(userns ? { ioOwner: { uid: userns.uid, gid: userns.gid } } : {}), stdio: { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false } })
+    const stdio = { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false }
+    const ioOwner = userns ? { ioOwner: { uid: userns.uid, gid: userns.gid } } : {}
+    task = await runtime.create({ id, bundle, rootfs, stdio, ...ioOwner, ...(checkpoint === undefined ? {} : { checkpoint }) })
     streams.connect(task)
     return task
   } catch (error) {

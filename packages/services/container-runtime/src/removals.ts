@@ -4,6 +4,7 @@ import { bundleOf, type Context, emit } from './context.ts'
 import { patienceOf } from './end-run.ts'
 import type { Execs } from './execs.ts'
 import { releaseContainer } from './release.ts'
+import { findRuntime } from './runtime-by-name.ts'
 import { endsWithin } from './within.ts'
 
 export interface RemoveOptions {
@@ -80,7 +81,7 @@ export class Removals {
       container.settleWaiters('exit', { StatusCode: state.exitCode })
     }
     const patience = patienceOf(this.#ctx)
-    const runtime = this.#ctx.deps.runtimes.get(record.definition.runtime)
+    const runtime = findRuntime(this.#ctx, record.definition.runtime)
     const destroy = async (): Promise<void> => runtime?.destroy({ id, bundle: bundleOf(this.#ctx, id) })
     if (!run) {
       // It runs, but its supervisor was not to be reached when the engine started.

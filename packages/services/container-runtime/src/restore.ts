@@ -5,9 +5,11 @@ import { bundleOf, type Context } from './context.ts'
 import { killContainer, restartContainer, stopContainer } from './control.ts'
 import { patienceOf } from './end-run.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { resumeLog } from './log-driver.ts'
 import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
 import { shouldStartWithEngine } from './restart-policy.ts'
+import { findRuntime } from './runtime-by-name.ts'
 import { afterCrash } from './state-machine.ts'
 import { endsWithin } from './within.ts'
 
@@ -59,6 +61,7 @@ export async function restoreContainers(ctx: Context, lifecycle: Lifecycle): Pro
 
   // In the order of creation, so that containers that others join come first.
   const idle = containers.all().filter((container) => !container.run && container.record.phase === 'ready')
+  for (const container of idle) await attempt(container, 'what was not sent of a log could not be sent on', async () => resumeLog(ctx, container))
   for (const container of idle.toSorted((a, b) => (a.record.definition.createdAt < b.record.definition.createdAt ? -1 : 1))) {
     const { state } = container
     const { host } = container.record.definition
@@ -76,7 +79,7 @@ export async function restoreContainers(ctx: Context, lifecycle: Lifecycle): Pro
 async function finishRemoval(ctx: Context, container: Container, task: Task | undefined): Promise<void> {
   const { record, id } = container
   try {
-    if (task) await ctx.deps.runtimes.get(record.definition.runtime)?.destroy({ id, bundle: bundleOf(ctx, id) })
+    if (task) await findRuntime(ctx, record.definition.runtime)?.destroy({ id, bundle: bundleOf(ctx, id) })
     await releaseContainer(ctx, container, { removeAnonymous: record.phase === 'creating' || (record.state.removesVolumes ?? false) })
   } catch (error) {
     ctx.logger.error('what a crash left of a container could not be removed', { container: id, error: messageOf(error) })
@@ -124,7 +127,7 @@ async function findTask(ctx: Context, container: Container): Promise<Task | unde
   if (state.status === 'restarting') return undefined
   const execs = ctx.records.execsOf(id).map((exec) => ({ id: exec.id, stdio: { terminal: exec.config.Tty ?? false, stdin: exec.openStdin } }))
   const stdio = { terminal: config.Tty ?? false, stdin: config.OpenStdin ?? false }
-  const found = ctx.deps.runtimes.get(runtime)?.reconnect({ id, bundle: bundleOf(ctx, id), stdio, execs })
+  const found = findRuntime(ctx, runtime)?.reconnect({ id, bundle: bundleOf(ctx, id), stdio, execs })
   if (found && !(await endsWithin(found, patienceOf(ctx)))) throw new Error('the process that supervises it does not answer')
   const task = await found
   if (!task || state.status !== 'starting') return task

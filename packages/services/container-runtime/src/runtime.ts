@@ -7,6 +7,7 @@ import type { PathStat } from './archive/path-stat.ts'
 import { attachContainer, type AttachOptions } from './attach.ts'
 import { changesOf, type ContainerChange } from './changes.ts'
 import { defaultCdiSpecDirs, findDevices } from './cdi/cdi-devices.ts'
+import { type CheckpointOperations, createCheckpoint, findCheckpoint, listCheckpoints, removeCheckpoint } from './checkpoints.ts'
 import { type CommitContainerOptions, commitContainer } from './commit.ts'
 import type { Container, WaitCondition, WaitResult } from './container.ts'
 import { ContainerFiles } from './container-files.ts'
@@ -42,7 +43,8 @@ export interface ContainerOperations {
   create(name: string | undefined, request: ContainerCreateRequest, options: CreateContainerOptions): Promise<{ Id: string; Warnings: string[] }>
   list(options: ListOptions): Promise<ContainerSummary[]>
   inspect(ref: string, options: { size: boolean }): Promise<ContainerInspectResponse>
-  start(ref: string): Promise<void>
+  /** From a checkpoint, it goes on from where it was then. */
+  start(ref: string, options?: { checkpoint?: string | undefined; checkpointDir?: string | undefined }): Promise<void>
   stop(ref: string, options: StopOptions): Promise<void>
   restart(ref: string, options: StopOptions): Promise<void>
   kill(ref: string, options: { signal?: string }): Promise<void>
@@ -89,6 +91,7 @@ export interface ImageUser {
 export interface ContainerRuntime extends AsyncDisposable {
   readonly containers: ContainerOperations
   readonly execs: ExecOperations
+  readonly checkpoints: CheckpointOperations
   /** Containers by the ID of their image. */
   imagesInUse(): Map<string, ImageUser[]>
   /** The full ID. Throws `not-found`. */
@@ -154,6 +157,11 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
       inspect: async (id) => execs.inspect(id),
       resize: (id, size) => execs.resize(id, size),
     },
+    checkpoints: {
+      create: async (ref, checkpoint) => createCheckpoint(ctx, ctx.containers.resolve(ref), checkpoint),
+      list: async (ref, place) => listCheckpoints(ctx, ctx.containers.resolve(ref), place),
+      remove: async (ref, id, place) => removeCheckpoint(ctx, ctx.containers.resolve(ref), id, place),
+    },
     imagesInUse: () => Map.groupBy(ctx.containers.all().map(({ id, name, status, record }) => ({ id, name, state: status, image: record.definition.imageId })), ({ image }) => image),
     cdi() {
       const directories = options.cdiSpecDirs ?? defaultCdiSpecDirs
@@ -177,7 +185,10 @@ function containerOperations(ctx: Context, lifecycle: Lifecycle): ContainerOpera
     create: (name, request, options) => createContainer(ctx, name, request, options),
     list: (options) => listContainers(ctx, options),
     inspect: async (ref, options) => inspectContainer(ctx, resolve(ref), options),
-    start: async (ref) => lifecycle.start(resolve(ref)),
+    async start(ref, { checkpoint, checkpointDir } = {}) {
+      const container = resolve(ref)
+      await lifecycle.start(container, checkpoint ? findCheckpoint(ctx, container, checkpoint, { dir: checkpointDir }) : undefined)
+    },
     stop: async (ref, options) => stopContainer(ctx, lifecycle, resolve(ref), options),
     restart: async (ref, options) => restartContainer(ctx, lifecycle, resolve(ref), options),
     kill: async (ref, { signal }) => killContainer(ctx, lifecycle, resolve(ref), ref, signal),
