@@ -33,6 +33,11 @@ it('reads the configuration file', () => {
   })
 })
 
+it('knows two ways with an exec whose client goes', () => {
+  expect([[], ['--exec-on-disconnect', 'kill']].map((args) => (parseOptions(args) as { execOnDisconnect: string }).execOnDisconnect)).toEqual(['keep', 'kill'])
+  expect(() => parseOptions(['--exec-on-disconnect', 'maybe'])).toThrow("--exec-on-disconnect must be keep or kill, not 'maybe'")
+})
+
 it('takes a switch with or without its value', () => {
   expect(['--live-restore', '--live-restore=true', '--live-restore=false'].map((flag) => (parseOptions([flag]) as { liveRestore: boolean }).liveRestore)).toEqual([true, true, false])
   expect(() => parseOptions(['--live-restore=maybe'])).toThrow(/live-restore/)

@@ -34,6 +34,8 @@ export interface DaemonOptions {
   userns: 'host' | 'private' | undefined
   usernsRemap: string | undefined
   cdiSpecDirs: string[] | undefined
+  /** What happens to an attached exec whose client goes. */
+  execOnDisconnect: 'keep' | 'kill'
   liveRestore: boolean
   /** Seconds that containers get to end when the daemon ends. */
   shutdownTimeout: number
@@ -79,6 +81,7 @@ const flags = {
   userns: { kind: 'string', key: 'userns', help: "user namespace of containers that do not say: host, or private for one of each's own (host)" },
   'userns-remap': { kind: 'string', key: 'userns-remap', help: 'default or USER[:GROUP], whose IDs in /etc/subuid and /etc/subgid all containers share' },
   'cdi-spec-dir': { kind: 'list', key: 'cdi-spec-dirs', help: 'directory of CDI specifications, several times (/etc/cdi, /var/run/cdi)' },
+  'exec-on-disconnect': { kind: 'string', key: 'exec-on-disconnect', help: 'what happens to an attached exec whose client goes: keep or kill (keep)' },
   'live-restore': { kind: 'boolean', key: 'live-restore', help: 'containers run on when the daemon ends in order; --live-restore=false stops them (true)' },
   'shutdown-timeout': { kind: 'number', key: 'shutdown-timeout', help: 'seconds that containers get to end with the daemon (15)' },
 } as const satisfies Record<string, Flag>
@@ -198,6 +201,8 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
     if (!Number.isInteger(value) || value < 1) throw invalid(`--${name} must be a number of at least 1, not '${text(name)}'`)
     return value
   }
+  const execOnDisconnect = text('exec-on-disconnect') ?? 'keep'
+  if (execOnDisconnect !== 'keep' && execOnDisconnect !== 'kill') throw invalid(`--exec-on-disconnect must be keep or kill, not '${execOnDisconnect}'`)
   const execRoot = absolute('exec-root', text('exec-root') ?? '/run/berth')
   return {
     dataRoot: absolute('data-root', text('data-root') ?? '/var/lib/berth'),
@@ -225,6 +230,7 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
     userns: usernsMode(text('userns')),
     usernsRemap: text('userns-remap') || undefined,
     cdiSpecDirs: list('cdi-spec-dir').length > 0 ? list('cdi-spec-dir').map((path) => absolute('cdi-spec-dir', path)) : undefined,
+    execOnDisconnect,
     liveRestore: (values['live-restore'] as boolean | undefined) ?? true,
     shutdownTimeout,
   }

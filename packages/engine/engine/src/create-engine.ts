@@ -110,7 +110,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           if (event.action === 'destroy') collector.schedule()
         },
       },
-      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), failPoint: options.failPoint, machine: initPath ? { initPath } : {}, defaults: { ...options.containerDefaults, CgroupParent: cgroupParent, LogConfig: logConfig }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
+      { stateDir: join(dataRoot, 'runtime'), execDir: join(execRoot, 'bundles'), failPoint: options.failPoint, execOnDisconnect: options.execOnDisconnect, ...(options.backlog ? { backlog: options.backlog } : {}), machine: initPath ? { initPath } : {}, defaults: { ...options.containerDefaults, CgroupParent: cgroupParent, LogConfig: logConfig }, userns: { mode: options.userns, remap: options.usernsRemap }, ...(options.cdiSpecDirs ? { cdiSpecDirs: options.cdiSpecDirs } : {}) },
     ),
   ) // prettier-ignore
   const { containers, execs, checkpoints } = runtime

@@ -33,6 +33,10 @@ export interface EngineOptions {
   usernsRemap?: string | undefined
   /** Directories of CDI specifications, the later ones count more; `/etc/cdi` and `/var/run/cdi` by default. */
   cdiSpecDirs?: readonly string[] | undefined
+  /** What happens to an attached exec whose client goes: `keep` as in Docker, the default, or `kill`. A container's annotation `io.berth.exec-on-disconnect` says it for its own. */
+  execOnDisconnect?: 'keep' | 'kill' | undefined
+  /** How much output is kept for clients that do not take it: in memory, and on the disk. */
+  backlog?: ContainerRuntimeOptions['backlog']
   /** Containers run on when the engine is shut down; true by default. */
   liveRestore?: boolean
   /** Where the output of containers goes that do not say: the name of a log driver and its options. `json-file`, bounded, by default. */
