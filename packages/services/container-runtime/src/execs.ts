@@ -133,7 +133,6 @@ export class Execs {
         })
       }
       await Promise.all([attachment?.done, exec.ended])
-      signal.throwIfAborted()
       return { exitCode: exec.exitCode ?? -1, output }
     } finally {
       signal.removeEventListener('abort', kill)
@@ -207,9 +206,12 @@ export class Execs {
       }
       spec = await this.#specs.processOf(container, run, config, consoleSize)
       records.insertExec(exec.definition)
+      this.#ctx.failPoint('exec.recorded')
       process = await run.task.exec({ id: exec.id, process: spec, stdio: { terminal: config.Tty ?? false, stdin: openStdin } })
+      this.#ctx.failPoint('exec.made')
       exec.streams.connect(process)
       await process.start()
+      this.#ctx.failPoint('exec.started')
     } catch (error) {
       records.removeExec(exec.id)
       await process?.delete().catch(() => {})
@@ -229,6 +231,7 @@ export class Execs {
     try {
       const { status } = await process.wait()
       if (closed.aborted) return
+      this.#ctx.failPoint('exec.ended')
       await exec.streams.drain()
       if (closed.aborted) return
       exec.end(status)

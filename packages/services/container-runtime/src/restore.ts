@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { formatNano, messageOf, nowNano } from '@berth/core'
 import type { Task } from '@berth/oci-runtime'
 import { Container } from './container.ts'
@@ -8,6 +9,7 @@ import type { Lifecycle } from './lifecycle.ts'
 import { resumeLog } from './log-driver.ts'
 import { zeroTime } from './records.ts'
 import { releaseContainer } from './release.ts'
+import { removeBundle } from './remove-bundle.ts'
 import { shouldStartWithEngine } from './restart-policy.ts'
 import { findRuntime } from './runtime-by-name.ts'
 import { afterCrash } from './state-machine.ts'
@@ -56,7 +58,7 @@ export async function restoreContainers(ctx: Context, lifecycle: Lifecycle): Pro
     const task = tasks.get(container)
     if (record.phase !== 'ready') await finishRemoval(ctx, container, task)
     else if (task) await attempt(container, 'a container could not be taken over', () => lifecycle.adopt(container, task))
-    else if (!unreachable.has(container)) await attempt(container, 'the end of a container could not be recorded', async () => foundEnded(ctx, lifecycle, container))
+    else if (!unreachable.has(container)) await attempt(container, 'the end of a container could not be recorded', () => foundEnded(ctx, lifecycle, container))
   })) // prettier-ignore
 
   // In the order of creation, so that containers that others join come first.
@@ -92,9 +94,14 @@ async function finishRemoval(ctx: Context, container: Container, task: Task | un
   }
 }
 
-/** A container that has no task. */
-function foundEnded(ctx: Context, lifecycle: Lifecycle, container: Container): void {
-  const { state } = container
+/** A container that has no task, or one that is to be taken away: its end was recorded, and a crash came before the rest. */
+async function foundEnded(ctx: Context, lifecycle: Lifecycle, container: Container): Promise<void> {
+  const { state, id } = container
+  const bundle = bundleOf(ctx, id)
+  if (existsSync(bundle)) {
+    await findRuntime(ctx, container.record.definition.runtime)?.destroy({ id, bundle })
+    removeBundle(bundle)
+  }
   // A start that the restart policy had put off comes when it is due.
   if (state.status === 'restarting') return lifecycle.resumeRestart(container)
   if (!container.isRunning && state.status !== 'starting') return
