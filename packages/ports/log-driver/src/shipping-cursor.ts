@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isErrno } from '@berth/core'
 import type { LogEntry, LogStream } from './index.ts'
@@ -60,6 +60,7 @@ export function cursorOf(directory: string): CursorFile {
       }
     },
     save({ position, openLines, isDone }) {
+      mkdirSync(directory, { recursive: true, mode: 0o710 })
       writeFileSync(`${path}.new`, JSON.stringify({ ...(position && { time: String(position.time), ordinal: position.ordinal }), openLines, isDone }), { mode: 0o640 })
       renameSync(`${path}.new`, path)
     },

@@ -93,7 +93,7 @@ export class Shipping {
   follow(log: Log): void {
     if (this.#source?.log === log || this.#ending.signal.aborted) return
     const isCurrent = this.#source ? this.#isAtEnd : this.#wasDone
-    if (!this.#source) this.#options.cursor.save({ ...this.#sent, isDone: false })
+    if (!this.#source) this.#begin()
     this.#source?.stop.abort()
     const stop = new AbortController()
     this.#source = { log, stop }
@@ -125,6 +125,15 @@ export class Shipping {
     this.#wake()
     this.#options.onEnd()
     this.#ended.resolve()
+  }
+
+  /** Records that the log is not sent to its end any more, before that is so. */
+  #begin(): void {
+    try {
+      this.#options.cursor.save({ ...this.#sent, isDone: false })
+    } catch (cause) {
+      throw new BerthError('unavailable', 'LOG_CURSOR_NOT_SAVED', `how far the log was sent could not be recorded: ${messageOf(cause)}`, { cause })
+    }
   }
 
   async #pull(entries: AsyncGenerator<LogEntry>, { signal }: AbortController): Promise<void> {
