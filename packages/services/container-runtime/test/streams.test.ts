@@ -265,6 +265,87 @@ describe('exec', () => {
   })
 })
 
+describe('exec', () => {
+  const attached = { AttachStdin: true, AttachStdout: true, AttachStderr: true }
+
+  test('an unknown user is told in Docker\'s words, and is 126', async () => {
+    await using engine = await fakeEngine()
+    await create(engine, ['sleep'])
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['true'], ...attached, User: 'nosuch' })
+    const attachment = await engine.runtime.execs.start(Id, { detach: false, tty: false })
+    expect(await textOf(attachment?.stdout)).toBe('unable to find user nosuch: no matching entries in passwd file\r\n')
+    await attachment?.done
+    expect(await engine.runtime.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 126, CanRemove: true })
+  })
+
+  test('detach keys leave it running, and are told as an event', async () => {
+    await using engine = await fakeEngine({}, () => ({}), { execOnDisconnect: 'kill' })
+    await create(engine, ['sleep'])
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['cat'], ...attached, Tty: true, DetachKeys: 'ctrl-a' })
+    const attachment = await engine.runtime.execs.start(Id, { detach: false, tty: true })
+    attachment?.stdin?.write('\x01')
+    await attachment?.done
+    attachment?.detach()
+    expect((await engine.event('exec_detach')).attributes).toMatchObject({ execID: Id })
+    expect(await engine.runtime.execs.inspect(Id)).toMatchObject({ Running: true, ExitCode: null })
+  })
+
+  test.each([
+    ['keep', 'kill', false],
+    ['kill', 'keep', true],
+    [undefined, 'kill', true],
+    [undefined, undefined, false],
+  ] as const)('a client that goes: annotation %s, engine %s', async (annotation, execOnDisconnect, isKilled) => {
+    await using engine = await fakeEngine({}, () => ({}), { execOnDisconnect })
+    await create(engine, ['sleep'], annotation ? { HostConfig: { Annotations: { 'io.berth.exec-on-disconnect': annotation } } } : {})
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['sleep'], AttachStdout: true })
+    const attachment = await engine.runtime.execs.start(Id, { detach: false, tty: false })
+    attachment?.detach()
+    if (isKilled) expect((await engine.event('exec_die')).attributes).toMatchObject({ execID: Id, exitCode: '137' })
+    else expect(await engine.runtime.execs.inspect(Id)).toMatchObject({ Running: true })
+    await engine.runtime.containers.remove('c1', forced)
+  })
+
+  test('a new size waits for the start', async () => {
+    await using engine = await fakeEngine()
+    await create(engine, ['sleep'])
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['cat'], ...attached, Tty: true })
+    const resized = engine.runtime.execs.resize(Id, { width: 80, height: 24 })
+    const attachment = await engine.runtime.execs.start(Id, { detach: false, tty: true })
+    await resized
+    attachment?.stdin?.end()
+    await engine.runtime.containers.remove('c1', forced)
+    await expect(engine.runtime.execs.resize(Id, { width: 80, height: 24 })).rejects.toMatchObject({ kind: 'not-found' })
+  })
+
+  test('in the background it has no input to wait for', async () => {
+    await using engine = await fakeEngine()
+    await create(engine, ['sleep'])
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['cat'], ...attached })
+    await engine.runtime.execs.start(Id, { detach: true, tty: false })
+    expect((await engine.event('exec_die')).attributes).toMatchObject({ exitCode: '0' })
+  })
+
+  test('those that were never started, and those that have ended, are few in memory', async () => {
+    await using engine = await fakeEngine()
+    await create(engine, ['sleep'])
+    await engine.runtime.containers.start('c1')
+    const first = await engine.runtime.execs.create('c1', { Cmd: ['true'] })
+    const running = await engine.runtime.execs.create('c1', { Cmd: ['sleep'] })
+    await engine.runtime.execs.start(running.Id, { detach: true, tty: false })
+    for (let count = 0; count < 999; count++) await engine.runtime.execs.create('c1', { Cmd: ['true'] })
+    await expect(engine.runtime.execs.inspect(first.Id)).rejects.toMatchObject({ kind: 'not-found' })
+    expect(await engine.runtime.execs.inspect(running.Id)).toMatchObject({ Running: true })
+    expect((await engine.runtime.containers.inspect('c1', { size: false })).ExecIDs).toHaveLength(1000)
+    await engine.runtime.containers.remove('c1', forced)
+  })
+})
+
 test('health: probes change the status and are told', async () => {
   await using engine = await fakeEngine()
   const millisecond = 1_000_000
