@@ -32,6 +32,8 @@ export function planHost({ options, deps, machine, containers }: Context, given:
   host.IpcMode ||= IpcMode || 'private'
   const cgroupns = CgroupnsMode || (machine.cgroups === 2 ? 'private' : 'host')
   host.CgroupnsMode ||= host.Privileged && machine.cgroups === 1 ? 'host' : cgroupns
+  // At creation, zero and less say nothing; only an update takes a limit away by them.
+  if ((host.PidsLimit ?? 1) <= 0) delete host.PidsLimit
   if (host.Memory && !host.MemorySwap) host.MemorySwap = host.Memory * 2
   return host
 }

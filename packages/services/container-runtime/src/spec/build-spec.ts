@@ -99,16 +99,19 @@ function namespacesOf({ host, netns, joined, machine }: SpecInput): { type: stri
   ]
 }
 
+/** The defaults and what was given, which takes a default's place; `NAME` alone unsets it. */
 function environmentOf({ id, config }: SpecInput): string[] {
-  const env = config.Env ?? []
-  const given = new Set(env.map((entry) => entry.split('=', 1)[0]))
-  const defaults = [
+  const variables = new Map([
     ['PATH', defaultPath],
     ['HOSTNAME', config.Hostname || id.slice(0, 12)],
-    ...(config.Tty ? [['TERM', 'xterm']] : []),
-  ]
-  // `NAME` alone unsets what would be there by default.
-  return [...defaults.filter(([name]) => !given.has(name)).map(([name, value]) => `${name}=${value}`), ...env.filter((entry) => entry.includes('='))]
+    ...(config.Tty ? [['TERM', 'xterm'] as const] : []),
+  ])
+  for (const entry of config.Env ?? []) {
+    const at = entry.indexOf('=')
+    if (at < 0) variables.delete(entry)
+    else variables.set(entry.slice(0, at), entry.slice(at + 1))
+  }
+  return [...variables].map(([name, value]) => `${name}=${value}`)
 }
 
 /** -1 is no limit; the runtime takes an unsigned number, of which this is the greatest that JSON carries. */

@@ -10,11 +10,11 @@ import { arch } from 'node:process'
  */
 const groups: Record<string, string> = {
   files: `open openat openat2 creat close close_range read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek _llseek
-    sendfile sendfile64 splice tee vmsplice copy_file_range truncate truncate64 ftruncate ftruncate64 fallocate fadvise64 fadvise64_64 arm_fadvise64_64
-    readahead fsync fdatasync sync syncfs sync_file_range sync_file_range2 flock fcntl fcntl64 ioctl dup dup2 dup3 pipe pipe2 umask cachestat`,
-  names: `access faccessat faccessat2 stat stat64 fstat fstat64 lstat lstat64 newfstatat fstatat64 oldstat oldfstat oldlstat statx statfs statfs64 fstatfs fstatfs64
-    link linkat unlink unlinkat symlink symlinkat readlink readlinkat rename renameat renameat2 mkdir mkdirat rmdir mknod mknodat getdents getdents64 readdir
-    getcwd chdir fchdir name_to_handle_at ustat`,
+    sendfile sendfile64 splice tee vmsplice copy_file_range truncate truncate64 ftruncate ftruncate64 fallocate fadvise64 fadvise64_64
+    readahead fsync fdatasync sync syncfs sync_file_range flock fcntl fcntl64 ioctl dup dup2 dup3 pipe pipe2 umask cachestat`,
+  names: `access faccessat faccessat2 stat stat64 fstat fstat64 lstat lstat64 newfstatat fstatat64 statx statfs statfs64 fstatfs fstatfs64
+    link linkat unlink unlinkat symlink symlinkat readlink readlinkat rename renameat renameat2 mkdir mkdirat rmdir mknod mknodat getdents getdents64
+    getcwd chdir fchdir`,
   attributes: `chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 fchownat lchown lchown32 utime utimes futimesat utimensat utimensat_time64
     getxattr getxattrat lgetxattr fgetxattr setxattr setxattrat lsetxattr fsetxattr listxattr listxattrat llistxattr flistxattr removexattr removexattrat
     lremovexattr fremovexattr`,
@@ -23,7 +23,7 @@ const groups: Record<string, string> = {
   asynchronous: 'io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents io_pgetevents_time64',
   memory: `brk mmap mmap2 munmap mremap mprotect msync madvise process_madvise mincore mlock mlock2 munlock mlockall munlockall remap_file_pages memfd_create memfd_secret
     membarrier pkey_alloc pkey_free pkey_mprotect map_shadow_stack mseal set_mempolicy_home_node`,
-  processes: `fork vfork execve execveat exit exit_group wait4 waitid waitpid getpid getppid gettid getpgid getpgrp setpgid getsid setsid getpriority setpriority nice
+  processes: `fork vfork execve execveat exit exit_group wait4 waitid waitpid getpid getppid gettid getpgid getpgrp setpgid getsid setsid getpriority setpriority
     prctl arch_prctl rseq set_tid_address set_robust_list get_robust_list set_thread_area get_thread_area modify_ldt uname sysinfo times getrusage
     getrlimit ugetrlimit setrlimit prlimit64 getcpu capget capset pidfd_open pidfd_send_signal process_mrelease restart_syscall`,
   identities: `getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid getresgid32 getgroups getgroups32
@@ -40,12 +40,12 @@ const groups: Record<string, string> = {
     msgget msgsnd msgrcv msgctl ipc mq_open mq_unlink mq_notify mq_getsetattr mq_timedsend mq_timedsend_time64 mq_timedreceive mq_timedreceive_time64`,
   sockets: `socketpair socketcall bind listen accept accept4 connect shutdown getsockname getpeername getsockopt setsockopt send sendto sendmsg sendmmsg recv
     recvfrom recvmsg recvmmsg recvmmsg_time64`,
-  confining: 'seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self getrandom ptrace process_vm_readv process_vm_writev kcmp',
+  confining: 'seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self getrandom ptrace process_vm_readv process_vm_writev',
 }
 
 /** Calls that make sense only with a capability that the kernel checks as well. */
 const guarded: Record<string, string> = {
-  CAP_DAC_READ_SEARCH: 'open_by_handle_at',
+  CAP_DAC_READ_SEARCH: 'name_to_handle_at open_by_handle_at',
   CAP_SYS_ADMIN: `bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount
     mount_setattr move_mount open_tree perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns statmount listmount swapon swapoff umount
     umount2 unshare`,
@@ -55,7 +55,7 @@ const guarded: Record<string, string> = {
   CAP_SYS_CHROOT: 'chroot',
   CAP_SYS_MODULE: 'init_module finit_module delete_module',
   CAP_SYS_PACCT: 'acct',
-  CAP_SYS_PTRACE: 'pidfd_getfd',
+  CAP_SYS_PTRACE: 'kcmp pidfd_getfd',
   CAP_SYS_RAWIO: 'iopl ioperm',
   CAP_SYS_TIME: 'settimeofday stime clock_settime clock_settime64',
   CAP_SYS_TTY_CONFIG: 'vhangup',
