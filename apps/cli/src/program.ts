@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Cli } from './cli.ts'
 import { exportCommand, loadCommand, saveCommand } from './commands/archives.ts'
 import { attachCommand } from './commands/attach.ts'
+import { checkpointCommand } from './commands/checkpoint.ts'
 import { commitCommand, diffCommand } from './commands/commit.ts'
 import { copyCommand } from './commands/copy.ts'
 import { createCommand } from './commands/create.ts'
@@ -99,6 +100,7 @@ export function createProgram(cli: Cli): Command {
     (own) => group(own, 'image', 'images', [...imageCommands, renamed(imagesCommand, 'ls', 'list'), renamed(removeImagesCommand, 'rm', 'remove'), inspectCommand, pruneImagesCommand, fsckCommand]),
     networkCommand,
     volumeCommand,
+    checkpointCommand,
     (own) => group(own, 'system', 'the engine', [infoCommand, eventsCommand, diskUsageCommand, pruneSystemCommand, dialStdioCommand]),
   ]
   for (const make of all) program.addCommand(make(cli))

@@ -7,10 +7,15 @@ import { fillTemplate } from '../output/template.ts'
 const kinds = ['container', 'image', 'network', 'volume'] as const
 type Kind = (typeof kinds)[number]
 
-async function inspectOne(engine: EngineClient, kind: Kind, ref: string, platform?: string): Promise<object> {
+interface InspectFlags {
+  platform?: string
+  size?: boolean
+}
+
+async function inspectOne(engine: EngineClient, kind: Kind, ref: string, { platform, size }: InspectFlags): Promise<object> {
   switch (kind) {
     case 'container':
-      return engine.containers.inspect(ref)
+      return engine.containers.inspect(ref, size ? { size } : {})
     case 'image':
       return engine.images.inspect(ref, { platform })
     case 'network':
@@ -21,10 +26,10 @@ async function inspectOne(engine: EngineClient, kind: Kind, ref: string, platfor
 }
 
 /** The first of the kinds that has something by that name; undefined when none does. */
-async function find(engine: EngineClient, wanted: readonly Kind[], ref: string, platform?: string): Promise<object | undefined> {
+async function find(engine: EngineClient, wanted: readonly Kind[], ref: string, flags: InspectFlags): Promise<object | undefined> {
   for (const kind of wanted) {
     try {
-      return await inspectOne(engine, kind, ref, platform)
+      return await inspectOne(engine, kind, ref, flags)
     } catch (error) {
       if (!isKind(error, 'not-found') || wanted.length === 1) throw error
     }
@@ -39,8 +44,9 @@ export function inspectCommand(cli: Cli): Command {
     .argument('<names...>')
     .option('-f, --format <format>', 'json, or a template: {{.State.Status}}')
     .option('--type <type>', `only of this kind: ${kinds.join(', ')}`)
+    .option('-s, --size', 'of a container, its sizes too')
     .option('--platform <platform>', 'of an image, that of this platform')
-  return command.action(async (refs: string[], { format, type, platform }: { format?: string; type?: string; platform?: string }) => {
+  return command.action(async (refs: string[], { format, type, ...flags }: InspectFlags & { format?: string; type?: string }) => {
     const asked = type ?? command.parent?.name()
     const kind = kinds.find((candidate) => candidate === asked)
     if (type !== undefined && !kind) throw usageError(`"${type}" is not a valid value for --type`)
@@ -48,7 +54,7 @@ export function inspectCommand(cli: Cli): Command {
     const found: object[] = []
     for (const ref of refs) {
       try {
-        const value = await find(engine, kind ? [kind] : kinds, ref, platform)
+        const value = await find(engine, kind ? [kind] : kinds, ref, flags)
         if (value) found.push(value)
         else cli.complain(`no such object: ${ref}`)
       } catch (error) {

@@ -1,7 +1,7 @@
 import { isKind } from '@berth/core'
 import { Command, Option } from 'commander'
 import { type Cli, forEach, usageError } from '../cli.ts'
-import { integer } from '../flags/create-flags.ts'
+import { integer } from '../flags/limit-flags.ts'
 import { attachTo } from './attach.ts'
 
 /** That it was so already is no failure. */
@@ -11,6 +11,14 @@ async function unlessDone(action: Promise<void>): Promise<void> {
   })
 }
 
+interface StartFlags {
+  attach?: boolean
+  interactive?: boolean
+  detachKeys?: string
+  checkpoint?: string
+  checkpointDir?: string
+}
+
 export function startCommand(cli: Cli): Command {
   return new Command('start')
     .description('start containers')
@@ -18,12 +26,15 @@ export function startCommand(cli: Cli): Command {
     .option('-a, --attach', 'show its output and hand signals on')
     .option('-i, --interactive', 'pass standard input on')
     .option('--detach-keys <keys>', 'keys that leave it running (ctrl-p,ctrl-q)')
-    .action(async (refs: string[], { attach, interactive, detachKeys }: { attach?: boolean; interactive?: boolean; detachKeys?: string }) => {
-      if (!attach && !interactive) return forEach(cli, refs, (ref, { containers }) => unlessDone(containers.start(ref)))
+    .option('--checkpoint <name>', 'go on from a checkpoint')
+    .option('--checkpoint-dir <dir>', 'where the checkpoint is')
+    .action(async (refs: string[], { attach, interactive, detachKeys, checkpoint, checkpointDir }: StartFlags) => {
       const [ref = '', ...others] = refs
+      if (checkpoint !== undefined && others.length > 0) throw usageError('you cannot restore multiple containers at once')
+      if (!attach && !interactive) return forEach(cli, refs, (each, { containers }) => unlessDone(containers.start(each, { checkpoint, checkpointDir })))
       if (others.length > 0) throw usageError('you cannot start and attach multiple containers at once')
       const { containers } = await cli.engine()
-      await attachTo(cli, ref, { stdin: interactive ?? false, detachKeys, start: () => containers.start(ref) })
+      await attachTo(cli, ref, { stdin: interactive ?? false, detachKeys, start: () => containers.start(ref, { checkpoint, checkpointDir }) })
     })
 }
 
@@ -67,9 +78,10 @@ export function removeCommand(cli: Cli): Command {
     .argument('<containers...>')
     .option('-f, --force', 'also what runs, by SIGKILL')
     .option('-v, --volumes', 'their unnamed volumes too')
-    .action((refs: string[], { force, volumes }: { force?: boolean; volumes?: boolean }) =>
+    .option('-l, --link', 'only the link of that name')
+    .action((refs: string[], { force, volumes, link }: { force?: boolean; volumes?: boolean; link?: boolean }) =>
       forEach(cli, refs, async (ref, { containers }) => {
-        await containers.remove(ref, { force, volumes }).catch((error: unknown) => {
+        await containers.remove(ref, { force, volumes, link }).catch((error: unknown) => {
           if (!force || !isKind(error, 'not-found')) throw error
           cli.io.stderr.write(`${(error as Error).message}\n`)
         })

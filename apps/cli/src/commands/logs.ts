@@ -8,6 +8,7 @@ interface LogsFlags {
   since?: string
   until?: string
   timestamps?: boolean
+  details?: boolean
 }
 
 export function logsCommand(cli: Cli): Command {
@@ -19,12 +20,14 @@ export function logsCommand(cli: Cli): Command {
     .option('--since <time>', 'only from then on: a date, or 10m for ten minutes ago')
     .option('--until <time>', 'only until then')
     .option('-t, --timestamps', 'with times')
-    .action(async (container: string, { follow, tail = 'all', since, until, timestamps }: LogsFlags) => {
+    .option('--details', 'with what the log driver was told to note of the container')
+    .action(async (container: string, { follow, tail = 'all', since, until, timestamps, details }: LogsFlags) => {
       const { containers } = await cli.engine()
       const now = Date.now()
       const output = containers.logs(container, {
         follow,
         timestamps,
+        details,
         tail: /^\d+$/.test(tail) ? Number(tail) : undefined,
         since: since === undefined ? undefined : parseMoment(since, now),
         until: until === undefined ? undefined : parseMoment(until, now),

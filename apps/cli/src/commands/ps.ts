@@ -1,7 +1,7 @@
 import type { ContainerSummary, Port } from '@berth/api-types'
 import { Command } from 'commander'
 import { type Cli, collect } from '../cli.ts'
-import { integer } from '../flags/create-flags.ts'
+import { integer } from '../flags/limit-flags.ts'
 import { parseFilters } from '../flags/filters.ts'
 import { humanAge, humanSize, shortId } from '../output/human.ts'
 import { type Column, type ListFlags, printList } from '../output/table.ts'

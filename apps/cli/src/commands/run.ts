@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { type Cli, usageError } from '../cli.ts'
 import { addCreateFlags, type CreateFlags } from '../flags/create-flags.ts'
 import { createRequest } from '../flags/create-request.ts'
+import { type AttachedStreams, attachedStreams } from '../flags/streams.ts'
 import { createContainer } from './create.ts'
 
 interface RunFlags extends CreateFlags {
@@ -35,13 +36,14 @@ async function run(cli: Cli, image: string, command: string[], flags: RunFlags):
   const { tty = false, interactive = false, detach = false } = flags
   if (tty && interactive && !detach && !cli.io.stdin.isTTY) throw usageError('the input device is not a TTY')
   const engine = await cli.engine()
-  const request = createRequest(image, command, flags, { io: cli.io, attached: !detach })
+  const streams = attachedStreams(flags)
+  const request = createRequest(image, command, flags, { io: cli.io, streams })
   const id = await createContainer(cli, engine, request, flags)
   try {
     if (detach) {
       await engine.containers.start(id)
       cli.print(id)
-    } else await runAttached(cli, engine, id, flags)
+    } else await runAttached(cli, engine, id, flags, streams)
   } catch (error) {
     // Of a container that never ran, --rm leaves nothing either.
     if (flags.rm) await engine.containers.remove(id, { force: true, volumes: true }).catch(() => {})
@@ -49,10 +51,11 @@ async function run(cli: Cli, image: string, command: string[], flags: RunFlags):
   }
 }
 
-async function runAttached(cli: Cli, engine: EngineClient, id: string, { tty = false, interactive = false, rm, detachKeys, sigProxy = true }: RunFlags): Promise<void> {
+async function runAttached(cli: Cli, engine: EngineClient, id: string, { tty = false, rm, detachKeys, sigProxy = true, ...flags }: RunFlags, { stdin, stdout, stderr }: AttachedStreams): Promise<void> {
+  const interactive = stdin && (flags.interactive ?? false)
   const { runSession } = await import('../terminal/session.ts')
   const { proxySignals } = await import('../terminal/signal-proxy.ts')
-  const connection = await engine.containers.attach(id, { stdin: interactive, tty })
+  const connection = await engine.containers.attach(id, { stdin: interactive, stdout, stderr, tty })
   const { result } = await engine.containers.wait(id, { condition: rm ? 'removed' : 'next-exit' })
   using _signals = !tty && sigProxy ? proxySignals((killSignal) => engine.containers.kill(id, { killSignal })) : undefined
   try {

@@ -2,7 +2,7 @@ import type { ImageSearchResponseItem } from '@berth/api-types'
 import { Command } from 'commander'
 import { type Cli, collect } from '../cli.ts'
 import { credentialsFor } from '../credentials/credentials.ts'
-import { integer } from '../flags/create-flags.ts'
+import { integer } from '../flags/limit-flags.ts'
 import { parseFilters } from '../flags/filters.ts'
 import { type Column, type ListFlags, printList } from '../output/table.ts'
 

@@ -31,8 +31,8 @@ function blocks({ blkio_stats }: ContainerStatsResponse, op: string): number {
   return (blkio_stats?.io_service_bytes_recursive ?? []).reduce((sum, entry) => sum + (entry?.op?.toLowerCase() === op ? (entry.value ?? 0) : 0), 0)
 }
 
-const columns: Column<ContainerStatsResponse>[] = [
-  { heading: 'CONTAINER ID', field: 'ID', cell: ({ id }) => shortId(id ?? '') },
+const columnsOf = ({ trunc = true }: StatsFlags): Column<ContainerStatsResponse>[] => [
+  { heading: 'CONTAINER ID', field: 'ID', cell: ({ id }) => (trunc ? shortId(id ?? '') : (id ?? '')) },
   { heading: 'NAME', field: 'Name', cell: ({ name }) => (name ?? '').replace(/^\//, '') },
   { heading: 'CPU %', field: 'CPUPerc', cell: (sample) => percent(cpuPercent(sample)) },
   { heading: 'MEM USAGE / LIMIT', field: 'MemUsage', cell: (sample) => `${humanMemory(memoryUse(sample))} / ${humanMemory(sample.memory_stats?.limit ?? 0)}` },
@@ -45,6 +45,7 @@ const columns: Column<ContainerStatsResponse>[] = [
 interface StatsFlags extends ListFlags {
   all?: boolean
   stream?: boolean
+  trunc?: boolean
 }
 
 export function statsCommand(cli: Cli): Command {
@@ -53,6 +54,7 @@ export function statsCommand(cli: Cli): Command {
     .argument('[containers...]')
     .option('-a, --all', 'also those that do not run')
     .option('--no-stream', 'once')
+    .option('--no-trunc', 'IDs in full')
     .option('--format <format>', 'json, or a template: {{.Name}} {{.CPUPerc}}')
     .action(async (refs: string[], flags: StatsFlags) => {
       const { containers } = await cli.engine()
@@ -65,7 +67,7 @@ export function statsCommand(cli: Cli): Command {
         }
         return []
       }
-      if (flags.stream === false) return printList(cli, (await Promise.all(chosen.map(once))).flat(), columns, { ...flags, id: ({ id }) => id ?? '' })
+      if (flags.stream === false) return printList(cli, (await Promise.all(chosen.map(once))).flat(), columnsOf(flags), { ...flags, id: ({ id }) => id ?? '' })
       await showLive(cli, chosen, flags)
     })
 }
@@ -73,6 +75,7 @@ export function statsCommand(cli: Cli): Command {
 /** Follows the containers and draws the table anew as samples come, until none runs. */
 async function showLive(cli: Cli, refs: readonly string[], flags: StatsFlags): Promise<void> {
   const { containers } = await cli.engine()
+  const columns = columnsOf(flags)
   const samples = new Map<string, ContainerStatsResponse>()
   let running = refs.length
   const draw = (): void => {

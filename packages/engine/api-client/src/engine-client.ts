@@ -1,4 +1,5 @@
 import { apiVersion as newestVersion } from '@berth/api-types'
+import { CheckpointsArea } from './areas/checkpoints.ts'
 import { ContainersArea } from './areas/containers.ts'
 import { ExecsArea } from './areas/execs.ts'
 import { ImagesArea } from './areas/images.ts'
@@ -26,6 +27,7 @@ export class EngineClient implements AsyncDisposable {
   readonly host: string
   readonly system: SystemArea
   readonly containers: ContainersArea
+  readonly checkpoints: CheckpointsArea
   readonly execs: ExecsArea
   readonly images: ImagesArea
   readonly networks: NetworksArea
@@ -39,6 +41,7 @@ export class EngineClient implements AsyncDisposable {
     transport.prefix = `/v${apiVersion}`
     this.system = new SystemArea(transport)
     this.containers = new ContainersArea(transport)
+    this.checkpoints = new CheckpointsArea(transport)
     this.execs = new ExecsArea(transport)
     this.images = new ImagesArea(transport)
     this.networks = new NetworksArea(transport)

@@ -5,7 +5,8 @@
  * await using engine = await connectEngine({ host: 'unix:///run/berth/berth.sock' })
  * for await (const { status } of engine.images.pull('registry.example/app')) console.log(status)
  */
-export type { AttachOptions, CommitOptions, CreateContainerOptions, ListContainersOptions, LogsOptions, StopOptions, WriteArchiveOptions } from './areas/containers.ts'
+export type { CheckpointPlace, CreateCheckpointOptions } from './areas/checkpoints.ts'
+export type { AttachOptions, CommitOptions, CreateContainerOptions, ListContainersOptions, LogsOptions, StartOptions, StopOptions, WriteArchiveOptions } from './areas/containers.ts'
 export type { TerminalSize } from './areas/execs.ts'
 export type { ImportOptions, ListImagesOptions, LoadMessage, LoadOptions, PlatformsOptions, PullOptions, SearchOptions, TransferOptions } from './areas/images.ts'
 export type { EventsOptions } from './areas/system.ts'

@@ -34,6 +34,14 @@ export interface ListContainersOptions extends RequestOptions {
   filters?: Filters
 }
 
+export interface StartOptions extends RequestOptions {
+  detachKeys?: string
+  /** Go on from this checkpoint. */
+  checkpoint?: string | undefined
+  /** Where on the engine's machine it is; among those of the container when absent. */
+  checkpointDir?: string | undefined
+}
+
 export interface StopOptions extends RequestOptions {
   /** Seconds until SIGKILL; the container's own when absent, -1 for never. */
   timeout?: number
@@ -49,6 +57,8 @@ export interface LogsOptions extends RequestOptions {
   since?: string
   until?: string
   timestamps?: boolean
+  /** With what the log driver was told to note of the container, in front of each line. */
+  details?: boolean
   /** A number of lines from the end; all of them when absent. */
   tail?: number
 }
@@ -108,8 +118,8 @@ export class ContainersArea {
   }
 
   /** Throws `not-modified` when it runs already. */
-  async start(ref: string, { detachKeys, ...options }: RequestOptions & { detachKeys?: string } = {}): Promise<void> {
-    return this.#transport.json('POST', pathOf(ref, '/start'), { query: { detachKeys }, ...options })
+  async start(ref: string, { detachKeys, checkpoint, checkpointDir, signal }: StartOptions = {}): Promise<void> {
+    return this.#transport.json('POST', pathOf(ref, '/start'), { query: { detachKeys, checkpoint, 'checkpoint-dir': checkpointDir }, signal })
   }
 
   /** Throws `not-modified` when it does not run. */
@@ -154,8 +164,8 @@ export class ContainersArea {
     return { result }
   }
 
-  async remove(ref: string, { force, volumes, signal }: RequestOptions & { force?: boolean; volumes?: boolean } = {}): Promise<void> {
-    return this.#transport.json('DELETE', pathOf(ref, ''), { query: { force, v: volumes }, signal })
+  async remove(ref: string, { force, volumes, link, signal }: RequestOptions & { force?: boolean; volumes?: boolean; link?: boolean } = {}): Promise<void> {
+    return this.#transport.json('DELETE', pathOf(ref, ''), { query: { force, v: volumes, link }, signal })
   }
 
   async prune({ filters, ...options }: RequestOptions & { filters?: Filters } = {}): Promise<ContainerPruneResponse> {
@@ -176,8 +186,8 @@ export class ContainersArea {
   }
 
   /** Both outputs unless said otherwise; with a terminal everything is `stdout`. */
-  async *logs(ref: string, { stdout = true, stderr = true, follow, since, until, timestamps, tail, signal }: LogsOptions = {}): AsyncIterable<OutputChunk> {
-    const query = { stdout, stderr, follow, since, until, timestamps, tail }
+  async *logs(ref: string, { stdout = true, stderr = true, follow, since, until, timestamps, details, tail, signal }: LogsOptions = {}): AsyncIterable<OutputChunk> {
+    const query = { stdout, stderr, follow, since, until, timestamps, details, tail }
     const response = await this.#transport.send('GET', pathOf(ref, '/logs'), { query, signal })
     const bytes = this.#transport.read(response, { signal })
     yield* response.headers['content-type'] === 'application/vnd.docker.raw-stream' ? rawOutput(bytes) : demultiplex(bytes)
