@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync,
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Logger, messageOf } from '@berth/core'
+import { replaceFile, shellQuoted } from './scripts.ts'
 import { seccompProgram, type SeccompProfile } from './seccomp-program.ts'
 
 const run = promisify(execFile)
@@ -150,13 +151,6 @@ function findProgram(name: string): string | undefined {
   })
 }
 
-function replaceFile(path: string, content: string, mode: number): void {
-  writeFileSync(`${path}.new`, content, { mode })
-  renameSync(`${path}.new`, path)
-}
-
-const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
-
 /**
  * The arguments are those of containerd's go-runc, in its order; any others go to runc.
  *
@@ -167,13 +161,13 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 function scriptOf({ root, runc, crun }: { root: string; runc: string; crun: string }): string {
   return `#!/bin/sh
 # Written by @berth/runtime-shim.
-container=${quote(root)}/\${13}
+container=${shellQuoted(root)}/\${13}
 exec=\${12##*/}
 if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file' ] && [ -s "$container/seccomp.bpf" ] && [ ! -e "$container/not-\${exec%.pid}" ]; then
   read -r oom <"$container/oom"
   [ -z "$oom" ] || echo "$oom" >/proc/self/oom_score_adj
   exec 4>&1
-  failure=$(${quote(crun)} --root ${quote(root)} --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&4 4>&-)
+  failure=$(${shellQuoted(crun)} --root ${shellQuoted(root)} --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&4 4>&-)
   status=$?
   [ $status = 0 ] && [ -z "$failure" ] && exit 0
   case $status:$failure in
@@ -184,6 +178,6 @@ if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file'
   esac
   exec 4>&-
 fi
-exec ${quote(runc)} "$@"
+exec ${shellQuoted(runc)} "$@"
 `
 }

@@ -11,10 +11,10 @@ const run = promisify(execFile)
  * Removes what a shim leaves that was killed: its container's processes, cgroups and root mounts. Each step is harmless when
  * there is nothing to do, so it may be repeated.
  */
-export async function removeLeftovers(options: { id: string; bundle: string; cgroup: string | undefined; runtimeBinary: string; runtimeRoot: string }): Promise<void> {
+export async function removeLeftovers(options: { id: string; bundle: string; cgroup: string | undefined; runtime: { binary: string; root: string } | undefined }): Promise<void> {
   const cgroups = options.cgroup?.startsWith('/') ? cgroupDirectories(options.cgroup) : []
   for (const directory of cgroups) killAll(directory)
-  await run(options.runtimeBinary, ['--root', options.runtimeRoot, 'delete', '--force', options.id]).catch(() => {})
+  if (options.runtime) await run(options.runtime.binary, ['--root', options.runtime.root, 'delete', '--force', options.id]).catch(() => {})
   for (const directory of cgroups) await removeCgroup(directory)
   const rootfs = join(options.bundle, 'rootfs')
   // Detached, since processes that were just killed may still hold it; one by one, since a mount may cover another.

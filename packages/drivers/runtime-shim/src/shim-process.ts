@@ -77,6 +77,7 @@ export function shimLog(bundle: string): string {
   }
 }
 
-function shimUnavailable(binary: string, cause: Error): BerthError {
+/** For a shim that cannot be run. */
+export function shimUnavailable(binary: string, cause: Error): BerthError {
   return new BerthError('unavailable', 'SHIM_UNAVAILABLE', `cannot run ${binary}: ${cause.message}`, { cause, hint: 'Install containerd and runc.' })
 }

@@ -1,26 +1,34 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { BerthError, isErrno, type Logger, silent } from '@berth/core'
 import type { CreateTaskOptions, Exit, OciRuntime } from '@berth/oci-runtime'
 import { checkCheckpoint } from './criu.ts'
 import { runtimeError } from './errors.ts'
 import { FastExec } from './fast-exec.ts'
+import { replaceFile, shellQuoted } from './scripts.ts'
+import { deleteByShim, startShim } from './start-command.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { OomCounter } from './oom-counter.ts'
 import { openIo, type ProcessIo, removePipes } from './process-io.ts'
 import { launchShim, shimLog, shimsOf } from './shim-process.ts'
 import { type ShimConnection, ShimTask } from './shim-task.ts'
-import { oomOf, TaskService } from './task-service.ts'
+import { type Any, configOptions, oomOf, runcOptions, TaskService } from './task-service.ts'
 import { RpcClosed, RpcFailure, serveTtrpc, TtrpcClient } from './ttrpc.ts'
 
 export interface ShimRuntimeOptions {
   /** This runtime's own directory, on a file system that lasts as long as the machine runs (`/run/…`). At most 60 bytes long, as sockets are made in it. */
   stateDir: string
-  /** Default `containerd-shim-runc-v2`. */
+  /** What it is called; the name of `runtimeBinary` or of another shim by default. */
+  name?: string
+  /** Default `containerd-shim-runc-v2`; any containerd shim. */
   shimBinary?: string
-  /** What the shim runs: `runc` (the default), `crun`. */
+  /** What containerd's runc shim runs: `runc` (the default), `crun`, any other that is used as they are. */
   runtimeBinary?: string
+  /** Arguments that it is given in front of all others. */
+  runtimeArgs?: readonly string[]
+  /** For other shims: a file of settings, or the settings themselves, and the type of these. */
+  shimOptions?: { typeUrl?: string; configPath?: string; configBody?: string }
   /** Runs execs in runc's containers where it is there and can; `crun` by default, `false` for none. */
   execBinary?: string | false
   /** Default `berth`. */
@@ -28,10 +36,17 @@ export interface ShimRuntimeOptions {
   logger?: Logger
 }
 
+/** containerd's shim for runc and what is used as runc is; it takes its socket from us. */
+const runcShim = 'containerd-shim-runc-v2'
+
 export class ShimRuntime implements OciRuntime {
   readonly name: string
   readonly #stateDir: string
   readonly #shimBinary: string
+  /** Undefined for a shim that is not containerd's for runc. */
+  readonly #runtimeBinary: string | undefined
+  readonly #runtimeArgs: readonly string[]
+  readonly #shimOptions: Any | undefined
   readonly #namespace: string
   readonly #logger: Logger
   readonly #tasks = new Map<string, ShimTask>()
@@ -41,13 +56,17 @@ export class ShimRuntime implements OciRuntime {
   #disposed = false
 
   constructor(options: ShimRuntimeOptions) {
-    const { stateDir, shimBinary = 'containerd-shim-runc-v2', runtimeBinary = 'runc', execBinary = 'crun', namespace = 'berth', logger = silent } = options
+    const { stateDir, shimBinary = runcShim, runtimeBinary = 'runc', runtimeArgs = [], execBinary = 'crun', namespace = 'berth', logger = silent } = options
     if (Buffer.byteLength(stateDir) > 60) throw new BerthError('invalid-argument', 'STATE_DIR_TOO_LONG', `${stateDir}: too long for the sockets in it (60 bytes at most)`)
-    this.name = runtimeBinary
+    const isRunc = basename(shimBinary) === runcShim
+    this.name = options.name ?? (isRunc ? basename(runtimeBinary) : basename(shimBinary))
     this.#stateDir = stateDir
     this.#shimBinary = shimBinary
     // Another runtime may have other arguments, and keeps other records.
-    this.#execBinary = basename(runtimeBinary) === 'runc' && basename(shimBinary) === 'containerd-shim-runc-v2' && execBinary
+    this.#execBinary = isRunc && basename(runtimeBinary) === 'runc' && runtimeArgs.length === 0 && execBinary
+    this.#runtimeBinary = isRunc ? runtimeBinary : undefined
+    this.#runtimeArgs = runtimeArgs
+    this.#shimOptions = options.shimOptions && configOptions(options.shimOptions)
     this.#namespace = namespace
     this.#logger = logger
   }
@@ -63,22 +82,24 @@ export class ShimRuntime implements OciRuntime {
     const socket = this.#socketOf(id)
     let service: TaskService | undefined
     const io = openIo({ bundle, id, stdio }, 'create', async () => service?.closeStdin({ id }))
-    let pid: number | undefined
-    const abort = () => pid !== undefined && killShim(pid)
+    let pids: number[] = []
+    const abort = () => {
+      for (const pid of pids) killShim(pid)
+    }
     try {
-      const binary = this.#shimBinary
-      pid = await launchShim({ binary, namespace: this.#namespace, id, bundle, socket, eventsSocket: this.#eventsSocket, inherit: io.outputs })
+      pids = await this.#launch({ id, bundle, inherit: io.outputs })
       signal?.addEventListener('abort', abort, { once: true })
       if (signal?.aborted) abort()
       service = new TaskService(await TtrpcClient.connect(socket))
-      const runtime = { binary: fast?.script ?? this.name, root: this.#runtimeRoot }
-      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, runtime, ioOwner, checkpoint })
+      const binary = fast?.script ?? this.#runtimeProgram()
+      const options = binary === undefined ? this.#shimOptions : runcOptions({ binary, root: this.#runtimeRoot, ioOwner })
+      const initPid = await service.create({ id, bundle, rootfs: await mounts, terminal: stdio.terminal, stdio: io.paths, options, checkpoint })
       signal?.throwIfAborted()
       io.connected()
       return this.#adopt(service, { id, bundle, fast }, io, initPid)
     } catch (error) {
       const log = shimLog(bundle)
-      if (pid !== undefined) killShim(pid)
+      abort()
       await service?.client.closed
       await this.#clean(id, bundle, !(error instanceof RpcFailure))
       io.release()
@@ -168,7 +189,9 @@ export class ShimRuntime implements OciRuntime {
 
   /** @param force also what only a shim that was killed leaves */
   async #clean(id: string, bundle: string, force: boolean): Promise<void> {
-    if (force) await removeLeftovers({ id, bundle, cgroup: cgroupOf(bundle), runtimeBinary: this.name, runtimeRoot: join(this.#runtimeRoot, this.#namespace) })
+    if (force && this.#runtimeBinary === undefined && existsSync(bundle)) await deleteByShim({ ...this.#launchOptions, id, bundle, socket: this.#socketOf(id) })
+    const runtime = this.#runtimeBinary === undefined ? undefined : { binary: this.#runtimeProgram() ?? '', root: join(this.#runtimeRoot, this.#namespace) }
+    if (force) await removeLeftovers({ id, bundle, cgroup: cgroupOf(bundle), runtime })
     ;(await this.#openFast())?.forget(id)
     rmSync(this.#socketOf(id), { force: true })
     removePipes(bundle)
@@ -178,9 +201,30 @@ export class ShimRuntime implements OciRuntime {
     this.#fast ??= (async () => {
       if (this.#execBinary === false) return undefined
       mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })
-      return FastExec.open({ root: join(this.#stateDir, 'exec'), script: join(this.#stateDir, 'runc'), runc: this.name, crun: this.#execBinary, logger: this.#logger })
+      return FastExec.open({ root: join(this.#stateDir, 'exec'), script: join(this.#stateDir, 'runc'), runc: this.#runtimeBinary ?? '', crun: this.#execBinary, logger: this.#logger })
     })()
     return this.#fast
+  }
+
+  /** The program that runc's shim is to run; a script where it has arguments of its own. */
+  #runtimeProgram(): string | undefined {
+    if (this.#runtimeBinary === undefined || this.#runtimeArgs.length === 0) return this.#runtimeBinary
+    const script = join(this.#stateDir, 'runtime')
+    mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })
+    replaceFile(script, `#!/bin/sh\nexec ${[this.#runtimeBinary, ...this.#runtimeArgs].map(shellQuoted).join(' ')} "$@"\n`, 0o700)
+    return script
+  }
+
+  get #launchOptions() {
+    return { binary: this.#shimBinary, namespace: this.#namespace, eventsSocket: this.#eventsSocket }
+  }
+
+  /** Its processes. */
+  async #launch({ id, bundle, inherit }: { id: string; bundle: string; inherit: number[] }): Promise<number[]> {
+    const options = { ...this.#launchOptions, id, bundle, socket: this.#socketOf(id), inherit }
+    if (this.#runtimeBinary !== undefined) return [await launchShim(options)]
+    await startShim(options)
+    return shimsOf(bundle)
   }
 
   async #listen(): Promise<void> {

@@ -1,6 +1,9 @@
 import type { Exit } from '@berth/oci-runtime'
 import { ProtoMessage, ProtoWriter } from './protobuf.ts'
-import type { TtrpcClient } from './ttrpc.ts'
+import { RpcFailure, type TtrpcClient } from './ttrpc.ts'
+
+/** As gRPC numbers failures. */
+const unimplemented = 12
 
 /** Paths of named pipes; an empty one means none. */
 export interface StdioPaths {
@@ -17,9 +20,27 @@ export interface ProcessRef {
   execId?: string
 }
 
+/** A message of a type that its receiver knows. */
+export interface Any {
+  typeUrl: string
+  value: Buffer
+}
+
+/** Options of `containerd-shim-runc-v2`; `ioOwner` is whose the pipes of the container's and its execs' streams are. */
+export function runcOptions({ binary, root, ioOwner = { uid: 0, gid: 0 } }: { binary: string; root: string; ioOwner?: { uid: number; gid: number } | undefined }): Any {
+  return { typeUrl: 'containerd.runc.v1.Options', value: new ProtoWriter().uint(4, ioOwner.uid).uint(5, ioOwner.gid).text(6, binary).text(7, root).finish() }
+}
+
+/** Options of other shims: a file of settings, or the settings themselves. */
+export function configOptions({ typeUrl, configPath, configBody }: { typeUrl?: string; configPath?: string; configBody?: string }): Any {
+  const value = new ProtoWriter().text(1, typeUrl).text(2, configPath).text(3, configBody).finish()
+  return { typeUrl: 'runtimeoptions.v1.Options', value }
+}
+
 /** The calls of `containerd.task.v2.Task` that Berth makes, with their messages in plain types. */
 export class TaskService {
   readonly client: TtrpcClient
+  #version: 'v2' | 'v3' = 'v2'
   constructor(client: TtrpcClient) {
     this.client = client
   }
@@ -31,9 +52,7 @@ export class TaskService {
     rootfs: { type: string; source: string; target?: string; options: string[] }[]
     terminal: boolean
     stdio: StdioPaths
-    runtime: { binary: string; root: string }
-    /** Whose the pipes of the container's and its execs' streams are. */
-    ioOwner?: { uid: number; gid: number } | undefined
+    options: Any | undefined
     checkpoint?: string | undefined
   }): Promise<number> {
     const writer = new ProtoWriter().text(1, request.id).text(2, request.bundle)
@@ -43,9 +62,7 @@ export class TaskService {
       writer.bytes(3, nested.finish())
     }
     writer.uint(4, request.terminal).text(5, request.stdio.stdin).text(6, request.stdio.stdout).text(7, request.stdio.stderr).text(8, request.checkpoint)
-    const owner = request.ioOwner ?? { uid: 0, gid: 0 }
-    const options = new ProtoWriter().uint(4, owner.uid).uint(5, owner.gid).text(6, request.runtime.binary).text(7, request.runtime.root).finish()
-    writer.bytes(10, any('containerd.runc.v1.Options', options))
+    if (request.options) writer.bytes(10, any(request.options.typeUrl, request.options.value))
     return (await this.#call('Create', writer)).uint(1)
   }
 
@@ -115,8 +132,16 @@ export class TaskService {
     await this.#call('Shutdown', process({ id }).uint(2, true))
   }
 
-  #call(method: string, request: ProtoWriter): Promise<ProtoMessage> {
-    return this.client.call('containerd.task.v2.Task', method, request.finish())
+  async #call(method: string, request: ProtoWriter): Promise<ProtoMessage> {
+    const payload = request.finish()
+    try {
+      return await this.client.call(`containerd.task.${this.#version}.Task`, method, payload)
+    } catch (error) {
+      // Newer shims serve the same messages under another name.
+      if (!(error instanceof RpcFailure) || error.code !== unimplemented || this.#version === 'v3' || !error.message.startsWith('service ')) throw error
+      this.#version = 'v3'
+      return this.#call(method, request)
+    }
   }
 }
 

@@ -1,11 +1,14 @@
 import { spawnSync } from 'node:child_process'
+import { mkdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { contractPrograms, describeOciRuntime } from '@berth/oci-runtime/contract'
-import { shimRuntime } from '../src/index.ts'
-import { bundleRoot, processSpec } from './busybox-bundle.ts'
+import { shimRuntime, type ShimRuntimeOptions } from '../src/index.ts'
+import { type BundleRoot, bundleRoot, processSpec } from './busybox-bundle.ts'
 
-describeOciRuntime('shim', async () => {
+const suite = (name: string, options: (root: BundleRoot) => Partial<ShimRuntimeOptions>) => describeOciRuntime(name, async () => {
   const root = await bundleRoot()
-  const open = () => shimRuntime({ stateDir: root.stateDir })
+  const settings = options(root)
+  const open = () => shimRuntime({ stateDir: root.stateDir, ...settings })
   const harness = {
     runtime: open(),
     canCheckpoint: spawnSync('criu', ['check']).status === 0,
@@ -21,4 +24,14 @@ describeOciRuntime('shim', async () => {
     },
   }
   return harness
+})
+
+suite('shim', () => ({}))
+
+/** One that is only known to follow the rules of all shims; this machine's happens to be runc's. */
+suite('another shim', ({ stateDir }) => {
+  mkdirSync(stateDir)
+  const shimBinary = join(stateDir, 'containerd-shim-other-v1')
+  symlinkSync('/usr/bin/containerd-shim-runc-v2', shimBinary)
+  return { shimBinary, namespace: 'berth-test' }
 })
