@@ -197,9 +197,9 @@ export class Shipping {
     this.#waiting = Math.max(0, this.#waiting - cost)
   }
 
-  /** Settles when nothing is left of what could be read of a log that was not closed. */
+  /** Settles when nothing is left of what could be read of a log that was not closed, or when the peer does not take it. */
   async #quiet(): Promise<void> {
-    const isBusy = (): boolean => this.#queue.length > 0 || this.#isSending || this.#unconfirmed.length > 0
+    const isBusy = (): boolean => this.#failures === 0 && (this.#queue.length > 0 || this.#isSending || this.#unconfirmed.length > 0)
     do {
       while (isBusy() && !this.#ending.signal.aborted) await this.#changed()
       await this.#wait(quietAfter)
@@ -249,6 +249,7 @@ export class Shipping {
     if (this.#failures++ === 0) tell('warn', 'the peer of a log does not take its output, which is kept and sent later', { error: messageOf(error) })
     const delay = this.#shipper?.retryDelay?.(this.#failures) ?? Math.min(longestRetry, 125 * 2 ** Math.min(this.#failures, 10))
     this.#putBack([...this.#unconfirmed.splice(0), ...batch])
+    this.#wake()
     if (delay !== 'give-up') return this.#wait(delay)
     tell('error', 'output was given up, as its peer has not taken it for too long', { entries: batch.length })
     this.#failures = 0
