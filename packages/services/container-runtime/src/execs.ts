@@ -145,8 +145,11 @@ export class Execs {
     const processes = new Map(found.map((process) => [process.id, process]))
     for (const definition of this.#ctx.records.execsOf(container.id)) {
       const process = processes.get(definition.id)
-      if (!process) {
+      // Its start was cut off, and nobody was told of it.
+      const isUnborn = process?.pid === 0
+      if (!process || isUnborn) {
         this.#ctx.records.removeExec(definition.id)
+        void process?.delete().catch(() => {})
         continue
       }
       const exec = this.#table.add(container, definition)
