@@ -5,6 +5,7 @@ import type { EngineOptions } from '@berth/engine'
 import { containerDefaults, ulimitsOfFile } from './container-defaults.ts'
 import { type Level, levels } from './json-logger.ts'
 import { logOptions, logOptionsOfFile } from './log-options.ts'
+import { runtimeOptions, runtimesOfFile } from './runtime-options.ts'
 
 /** How the daemon was asked to run, from its flags and its configuration file. */
 export interface DaemonOptions {
@@ -26,6 +27,8 @@ export interface DaemonOptions {
   maxConcurrentUploads: number
   cgroupParent: string
   initPath: string | undefined
+  runtimes: NonNullable<EngineOptions['runtimes']>
+  defaultRuntime: string | undefined
   /** What containers get that do not say. */
   containerDefaults: NonNullable<EngineOptions['containerDefaults']>
   /** Where the output of containers goes that do not say. */
@@ -68,6 +71,8 @@ const flags = {
   'max-concurrent-downloads': { kind: 'number', key: 'max-concurrent-downloads', help: 'layers that pulls receive at the same time (3)' },
   'max-concurrent-uploads': { kind: 'number', key: 'max-concurrent-uploads', help: 'layers that pushes send at the same time (3)' },
   'cgroup-parent': { kind: 'string', key: 'cgroup-parent', help: 'control group that holds those of the containers (/berth)' },
+  'add-runtime': { kind: 'list', key: 'runtimes', help: 'OCI runtime that containers can choose, several times: NAME=PATH' },
+  'default-runtime': { kind: 'string', key: 'default-runtime', help: 'OCI runtime of containers that do not say (runc)' },
   'init-path': { kind: 'string', key: 'init-path', help: 'program that runs as process 1 with --init (tini)' },
   init: { kind: 'boolean', key: 'init', help: 'containers get an init process unless they say no' },
   'default-ulimit': { kind: 'list', key: 'default-ulimits', help: 'limit of processes of containers that do not set it, several times: NAME=SOFT[:HARD]' },
@@ -103,6 +108,9 @@ function invalid(message: string): BerthError {
   return new BerthError('invalid-argument', 'DAEMON_OPTIONS_INVALID', message)
 }
 
+/** What the configuration file has as an object, as the list that the flag has. */
+const listOfFile: Partial<Record<string, (value: unknown) => unknown>> = { 'default-ulimits': ulimitsOfFile, 'log-opts': logOptionsOfFile, runtimes: runtimesOfFile }
+
 /** Settings of a configuration file by flag name. Throws `invalid-argument` for what it does not know. */
 function readConfigFile(path: string, mustExist: boolean): Values {
   let text: string
@@ -121,7 +129,7 @@ function readConfigFile(path: string, mustExist: boolean): Values {
   if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) throw invalid(`the configuration file ${path} does not hold a JSON object`)
   const values: Values = {}
   for (const [key, given] of Object.entries(withoutNesting(settings as Record<string, unknown>))) {
-    const value = key === 'default-ulimits' ? ulimitsOfFile(given) : key === 'log-opts' ? logOptionsOfFile(given) : given
+    const value = listOfFile[key]?.(given) ?? given
     const name = names.find((candidate) => flags[candidate].key === key)
     if (!name) throw invalid(`the configuration file ${path} has an unknown setting: ${key}`)
     const { kind } = flags[name]
@@ -222,6 +230,8 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
     maxConcurrentUploads: count('max-concurrent-uploads'),
     cgroupParent: text('cgroup-parent') ?? '/berth',
     initPath: text('init-path'),
+    runtimes: runtimeOptions(list('add-runtime')),
+    defaultRuntime: text('default-runtime'),
     containerDefaults: containerDefaults({
       ulimits: list('default-ulimit'), shmSize: text('default-shm-size'), init: values.init as boolean | undefined, seccompProfile: text('seccomp-profile'),
       noNewPrivileges: values['no-new-privileges'] as boolean | undefined, ipcMode: text('default-ipc-mode'), cgroupnsMode: text('default-cgroupns-mode'),

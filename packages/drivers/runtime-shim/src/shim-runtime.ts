@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { BerthError, isErrno, type Logger, silent } from '@berth/core'
 import type { CreateTaskOptions, Exit, OciRuntime } from '@berth/oci-runtime'
@@ -7,7 +7,7 @@ import { checkCheckpoint } from './criu.ts'
 import { runtimeError } from './errors.ts'
 import { FastExec } from './fast-exec.ts'
 import { replaceFile, shellQuoted } from './scripts.ts'
-import { deleteByShim, startShim } from './start-command.ts'
+import { deleteByShim, removeSocket, startShim } from './start-command.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { OomCounter } from './oom-counter.ts'
 import { openIo, type ProcessIo, removePipes } from './process-io.ts'
@@ -193,7 +193,7 @@ export class ShimRuntime implements OciRuntime {
     const runtime = this.#runtimeBinary === undefined ? undefined : { binary: this.#runtimeProgram() ?? '', root: join(this.#runtimeRoot, this.#namespace) }
     if (force) await removeLeftovers({ id, bundle, cgroup: cgroupOf(bundle), runtime })
     ;(await this.#openFast())?.forget(id)
-    rmSync(this.#socketOf(id), { force: true })
+    removeSocket(this.#socketOf(id))
     removePipes(bundle)
   }
 

@@ -26,11 +26,16 @@ export async function startShim(options: LaunchOptions): Promise<void> {
 /** Has a shim that was killed clean up after itself, by its own `delete` command. Harmless when there is nothing to do. */
 export async function deleteByShim(options: Omit<LaunchOptions, 'inherit'>): Promise<void> {
   await runShim({ ...options, inherit: [] }, 'delete').catch(() => {})
+}
+
+/** Removes a socket, and what it leads to when it is a link of {@link startShim}. */
+export function removeSocket(socket: string): void {
   try {
-    rmSync(readlinkSync(options.socket), { force: true })
+    rmSync(readlinkSync(socket), { force: true })
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'EINVAL')) throw error
   }
+  rmSync(socket, { force: true })
 }
 
 async function runShim(options: LaunchOptions, command: 'start' | 'delete'): Promise<string> {

@@ -16,7 +16,6 @@ import { hostNetworks } from '@berth/network-host'
 import { NetworkManager } from '@berth/network-manager'
 import { noNetworks } from '@berth/network-none'
 import { readCertsDirs, RegistryClient } from '@berth/registry-client'
-import { shimRuntime } from '@berth/runtime-shim'
 import { overlaySnapshotter } from '@berth/snapshotter-overlay'
 import { localVolumes } from '@berth/volume-local'
 import { VolumeManager } from '@berth/volume-manager'
@@ -25,6 +24,7 @@ import type { EngineOptions } from './engine-options.ts'
 import { EventHub } from './event-hub.ts'
 import { type EngineImages, engineImages } from './images.ts'
 import { OrphanCollector } from './orphan-collector.ts'
+import { createRuntimes } from './runtimes.ts'
 import { createSystem, type System } from './system.ts'
 
 const defaultDataRoot = '/var/lib/berth'
@@ -95,7 +95,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       logger,
     }),
   )
-  const runtimes = new Map([['runc', opened.use(shimRuntime({ stateDir: join(execRoot, 'shim'), logger }))]])
+  const runtimes = opened.use(createRuntimes({ execRoot, settings: options.runtimes, defaultName: options.defaultRuntime, logger }))
   const cache = localLogDriver()
   const shipped = [syslogLogDriver({ cache, logger }), journaldLogDriver({ cache, logger }), fluentdLogDriver({ cache, logger })]
   for (const driver of shipped) opened.use(driver)
@@ -104,7 +104,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   runtime = opened.use(
     await openContainerRuntime(
       {
-        images, snapshotter, networks, volumes, runtimes, logDrivers, logger,
+        images, snapshotter, networks, volumes, runtimes: runtimes.configured, findRuntime: runtimes.find, logDrivers, logger,
         emit: (event) => {
           emit(event)
           if (event.action === 'destroy') collector.schedule()

@@ -1,5 +1,6 @@
 import type { ContainerRuntimeOptions } from '@berth/container-runtime'
 import type { FailPoint, Logger } from '@berth/core'
+import type { RuntimeSettings } from './runtimes.ts'
 
 export interface EngineOptions {
   /** Absolute path of the directory of everything that lasts; the engine owns it, and makes it when it is missing. */
@@ -23,6 +24,10 @@ export interface EngineOptions {
   maxConcurrentUploads?: number | undefined
   /** The control group that holds those of the containers; `/berth` by default. */
   cgroupParent?: string
+  /** OCI runtimes by the names that containers choose them by, beside `runc`. Any `io.containerd.<name>.<version>` whose shim the machine has can be chosen without. */
+  runtimes?: Readonly<Record<string, RuntimeSettings>> | undefined
+  /** The runtime of containers that do not say; `runc` by default. */
+  defaultRuntime?: string | undefined
   /** The program that runs as process 1 for containers that ask for one; found where Docker and Debian have it by default. */
   initPath?: string | undefined
   /** What containers get that do not say: their IPC and cgroup namespaces, `/dev/shm`, limits of processes, filter of system calls. */

@@ -15,6 +15,7 @@ import { checkEventFilters } from './event-filters.ts'
 import type { EventHub, EventsOptions } from './event-hub.ts'
 import { type ProgramVersions, programVersions } from './program-versions.ts'
 import { registryConfig } from './registry-config.ts'
+import type { Runtimes } from './runtimes.ts'
 
 export interface SystemDependencies {
   options: EngineOptions
@@ -24,7 +25,7 @@ export interface SystemDependencies {
   networks: NetworkManager
   volumes: VolumeManager
   registry: Pick<RegistryClient, 'login'>
-  runtimes: ReadonlyMap<string, unknown>
+  runtimes: Pick<Runtimes, 'configured' | 'describe'>
   logDrivers: ReadonlyMap<string, unknown>
   snapshotter: { name: string }
   liveRestore: boolean
@@ -89,7 +90,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
   const cdi = runtime.cdi()
   const controllers = cgroups?.version === 1 ? [...cgroups.controllers.keys()] : (cgroups?.controllers ?? [])
   const has = (controller: string): boolean => controllers.includes(controller)
-  const [defaultRuntime = ''] = deps.runtimes.keys()
+  const [defaultRuntime = ''] = deps.runtimes.configured.keys()
   const loggingDriver = deps.options.logConfig?.driver ?? 'json-file'
   return {
     ID: engineId(options.dataRoot),
@@ -135,7 +136,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     Labels: [],
     ExperimentalBuild: false,
     ServerVersion: options.version ?? '',
-    Runtimes: Object.fromEntries([...deps.runtimes.keys()].map((name) => [name, { path: name }])),
+    Runtimes: deps.runtimes.describe(),
     DefaultRuntime: defaultRuntime,
     Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: [] },
     LiveRestoreEnabled: liveRestore,
