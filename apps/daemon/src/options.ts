@@ -29,6 +29,7 @@ export interface DaemonOptions {
   initPath: string | undefined
   runtimes: NonNullable<EngineOptions['runtimes']>
   defaultRuntime: string | undefined
+  experimental: boolean
   /** What containers get that do not say. */
   containerDefaults: NonNullable<EngineOptions['containerDefaults']>
   /** Where the output of containers goes that do not say. */
@@ -73,6 +74,7 @@ const flags = {
   'cgroup-parent': { kind: 'string', key: 'cgroup-parent', help: 'control group that holds those of the containers (/berth)' },
   'add-runtime': { kind: 'list', key: 'runtimes', help: 'OCI runtime that containers can choose, several times: NAME=PATH' },
   'default-runtime': { kind: 'string', key: 'default-runtime', help: 'OCI runtime of containers that do not say (runc)' },
+  experimental: { kind: 'boolean', key: 'experimental', help: "the docker command line shows its experimental commands: 'checkpoint'" },
   'init-path': { kind: 'string', key: 'init-path', help: 'program that runs as process 1 with --init (tini)' },
   init: { kind: 'boolean', key: 'init', help: 'containers get an init process unless they say no' },
   'default-ulimit': { kind: 'list', key: 'default-ulimits', help: 'limit of processes of containers that do not set it, several times: NAME=SOFT[:HARD]' },
@@ -232,6 +234,7 @@ export function parseOptions(args: string[], env: Environment = {}): DaemonOptio
     initPath: text('init-path'),
     runtimes: runtimeOptions(list('add-runtime')),
     defaultRuntime: text('default-runtime'),
+    experimental: (values.experimental as boolean | undefined) ?? false,
     containerDefaults: containerDefaults({
       ulimits: list('default-ulimit'), shmSize: text('default-shm-size'), init: values.init as boolean | undefined, seccompProfile: text('seccomp-profile'),
       noNewPrivileges: values['no-new-privileges'] as boolean | undefined, ipcMode: text('default-ipc-mode'), cgroupnsMode: text('default-cgroupns-mode'),

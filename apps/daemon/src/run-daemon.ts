@@ -11,7 +11,7 @@ export async function runDaemon(options: DaemonOptions, version: string): Promis
   const logger = jsonLogger({ level: options.logLevel })
   const ending = endOfDaemon(logger)
   const engine = await createEngine({ ...options, version, logger })
-  const server = new ApiServer({ backend: engine, version, logger })
+  const server = new ApiServer({ backend: engine, version, experimental: options.experimental, logger })
   try {
     const group = groupId(options.group)
     // Who may use a socket in the exec root must be able to reach it.

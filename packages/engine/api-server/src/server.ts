@@ -31,11 +31,15 @@ export interface ApiServerOptions {
   backend: Backend
   /** Shown in the `Server` header. */
   version?: string
+  /** Tells clients that they may use what Docker calls experimental: the docker command line has `checkpoint` only then. */
+  experimental?: boolean
   logger?: Logger
 }
 
 export type ListenAddress = { path: string; mode?: number; gid?: number | undefined } | { host: string; port: number }
 
+/** Clients that may wait to be accepted, where the machine allows as many; more are refused (EAGAIN on a unix socket). */
+const backlog = 4096
 /** Milliseconds of silence until a connection to another machine is tried. */
 const keepAliveDelay = 30_000
 const minor = (version: string): number => Number(version.split('.')[1])
@@ -49,9 +53,9 @@ export class ApiServer implements AsyncDisposable {
   readonly #headers: Record<string, string>
   readonly #logger: Logger
 
-  constructor({ backend, version = '0.1.0', logger = silent }: ApiServerOptions) {
+  constructor({ backend, version = '0.1.0', experimental = false, logger = silent }: ApiServerOptions) {
     this.#logger = logger
-    this.#headers = { 'Api-Version': apiVersion, 'Docker-Experimental': 'false', Ostype: 'linux', Server: `Berth/${version} (linux)` }
+    this.#headers = { 'Api-Version': apiVersion, 'Docker-Experimental': String(experimental), Ostype: 'linux', Server: `Berth/${version} (linux)` }
     const headers = (): Record<string, string> => this.#headers
     const routes: Route[] = [
       ...(['GET', 'HEAD'] as const).map((method): Route => ({ method, path: '/_ping', handler: ping })),
@@ -106,7 +110,7 @@ export class ApiServer implements AsyncDisposable {
         this.#logger.warn('the listener failed', { error: cause })
         reject(isErrno(cause, 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL') ? new BerthError('conflict', 'LISTEN_FAILED', `cannot listen: ${cause.message}`, { cause }) : cause)
       })
-      server.listen('path' in address ? address.path : { host: address.host, port: address.port }, resolve)
+      server.listen({ ...('path' in address ? { path: address.path } : { host: address.host, port: address.port }), backlog }, resolve)
     })
     this.#servers.push({ server, path: 'path' in address ? address.path : undefined })
     if ('path' in address) {

@@ -48,6 +48,8 @@ export interface EngineOptions {
   logConfig?: { driver: string; options: Readonly<Record<string, string>> }
   /** Seconds that containers get to end when the engine is shut down; 15 by default. */
   shutdownTimeout?: number
+  /** `info` and `version` say so. */
+  experimental?: boolean | undefined
   /** What it calls itself. */
   version?: string
   /** For tests of crashes: called with the name of each step of a transition. @see FailPoint */

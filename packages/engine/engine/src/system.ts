@@ -73,13 +73,13 @@ function versionOf({ options }: SystemDependencies, { runc, shim }: ProgramVersi
   return {
     Platform: { Name: `Berth ${version}`.trim() },
     Components: [
-      { Name: 'Engine', Version: version, Details: { ...details, Experimental: 'false' } },
+      { Name: 'Engine', Version: version, Details: { ...details, Experimental: String(options.experimental ?? false) } },
       { Name: 'node', Version: process.versions.node, Details: {} },
       { Name: 'containerd-shim-runc-v2', Version: shim, Details: {} },
       { Name: 'runc', Version: runc, Details: {} },
     ],
     ...about,
-    Experimental: false,
+    Experimental: options.experimental ?? false,
   }
 }
 
@@ -134,7 +134,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     NoProxy: options.noProxy ?? '',
     Name: hostname(),
     Labels: [],
-    ExperimentalBuild: false,
+    ExperimentalBuild: options.experimental ?? false,
     ServerVersion: options.version ?? '',
     Runtimes: deps.runtimes.describe(),
     DefaultRuntime: defaultRuntime,
