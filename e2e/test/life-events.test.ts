@@ -7,7 +7,16 @@ import { type Daemon, TestHost } from '../src/index.ts'
 const dockerd = JSON.parse(readFileSync(new URL('../fixtures/life-of-dockerd.json', import.meta.url), 'utf8')) as Record<string, Seen>
 
 /** Where we differ, and why. */
-const differences: Record<string, { why: string; seen: Partial<Seen> }> = {}
+const differences: Record<string, { why: string; seen: Partial<Seen> }> = {
+  'stop while paused': {
+    why: 'dockerd resumes it while it waits: without time to wait, that comes before or after the next signal',
+    seen: { events: ['create', 'start', 'pause', 'kill 15', 'unpause', 'kill 9', 'die 137', 'stop'] },
+  },
+  'memory, a child of what goes on': {
+    why: 'the API promises that a container says so while it runs, as newer versions of Docker do',
+    seen: { state: { status: 'running', exitCode: 0, oomKilled: true, restarts: 0 } },
+  },
+}
 
 describe('what is seen of the life of a container is what dockerd shows', () => {
   let host: TestHost
@@ -20,6 +29,6 @@ describe('what is seen of the life of a container is what dockerd shows', () => 
 
   it.each(scenarios.map((scenario) => [scenario.name, scenario] as const))('%s', async (name, scenario) => {
     const { why, seen } = differences[name] ?? { why: 'as dockerd', seen: {} }
-    expect(await play(scenario, (args) => daemon.docker(args)), why).toEqual({ ...dockerd[name], ...seen })
+    expect(await play(scenario, (args) => daemon.docker(args)), why).toEqual({ state: undefined, ...dockerd[name], ...seen })
   })
 })

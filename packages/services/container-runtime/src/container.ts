@@ -11,6 +11,10 @@ export interface Run {
   task: Task
   /** Settles when the end of the task is recorded and everything it held is given back. */
   ended: Promise<void>
+  /** Settles when its container is gone too, if that was to be removed at its end. */
+  over: Promise<void>
+  /** The last signal that is on its way: its end is told after it. */
+  signalled: Promise<void>
   /** It became unhealthy, and is ended to be started again. */
   isUnhealthy: boolean
 }

@@ -61,6 +61,7 @@ async function endContainer(ctx: Context, lifecycle: Lifecycle, container: Conta
   if (!run) return
   await endRun(ctx, container, run, how)
   emit(ctx, container, 'stop')
+  await run.over
 }
 
 /** Stops when it runs, starts, and tells so. */
@@ -87,7 +88,9 @@ export async function killContainer(ctx: Context, lifecycle: Lifecycle, containe
     ctx.failPoint('kill.signalled')
     if (isStop) await thaw(ctx, container, run)
     // As Docker, a kill answers when the container has ended.
-    if (signal === sigkill) await expectEnd(ctx, container, run)
+    if (signal !== sigkill) return
+    await expectEnd(ctx, container, run)
+    await run.over
   }
   if (!isStop || !container.isRunning) return work()
   container.state.manuallyStopped = true

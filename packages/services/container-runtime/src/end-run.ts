@@ -15,20 +15,23 @@ export async function signalRun(ctx: Context, container: Container, run: Run, si
   const sent = run.task.kill(signal).catch((error: unknown) => {
     if (!isKind(error, 'not-found')) throw error
   })
-  if (!(await endsWithin(sent, patienceOf(ctx)))) throw noAnswer(container, 'the process that supervises it does not answer')
-  await sent
-  emit(ctx, container, 'kill', { signal: String(signal) })
+  const told = sent.then(() => emit(ctx, container, 'kill', { signal: String(signal) }))
+  run.signalled = told.catch(() => {})
+  if (!(await endsWithin(told, patienceOf(ctx)))) throw noAnswer(container, 'the process that supervises it does not answer')
+  await told
 }
 
-/** A frozen process takes no signal. */
-export async function thaw(ctx: Context, container: Container, run: Run): Promise<void> {
-  if (container.state.status !== 'paused') return
-  await run.task.resume().catch((error: unknown) => {
-    if (!isKind(error, 'not-found')) throw error
+/** A frozen process takes no signal. Whether it was frozen. */
+export async function thaw(ctx: Context, container: Container, run: Run): Promise<boolean> {
+  if (container.state.status !== 'paused') return false
+  await run.task.resume().catch(async (error: unknown) => {
+    // SIGKILL thaws with some kernels and runtimes.
+    if ((await run.task.status().catch(() => 'stopped')) === 'paused') throw error
   })
-  if (container.state.status !== 'paused') return
+  if (container.state.status !== 'paused') return false
   container.become('running')
   noteState(ctx, container)
+  return true
 }
 
 /** Waits for the end of a run that was killed. Throws `internal` with Docker's words when it does not come. */
@@ -40,7 +43,7 @@ export async function expectEnd(ctx: Context, container: Container, run: Run): P
 export async function endRun(ctx: Context, container: Container, run: Run, { signal, timeout }: { signal: number; timeout: number }): Promise<void> {
   await signalRun(ctx, container, run, signal)
   ctx.failPoint('stop.signalled')
-  await thaw(ctx, container, run)
+  if (await thaw(ctx, container, run)) emit(ctx, container, 'unpause')
   if (timeout < 0) return run.ended
   if (await endsWithin(run.ended, timeout * 1000)) return
   await signalRun(ctx, container, run, sigkill)

@@ -15,6 +15,7 @@ import { outputOf } from './container-streams.ts'
 import { prepareLog } from './log-driver.ts'
 import { makeTask } from './make-task.ts'
 import type { ContainerState } from './records.ts'
+import { endsWithin } from './within.ts'
 import { stopSignalOf, stopTimeoutOf } from './signals.ts'
 
 const createErrorPrefix = 'failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: '
@@ -159,7 +160,7 @@ export class Lifecycle {
       noteState(this.#ctx, container)
       emit(this.#ctx, container, 'oom')
     })
-    return { task, isUnhealthy: false, ended: Promise.resolve() }
+    return { task, isUnhealthy: false, ended: Promise.resolve(), over: Promise.resolve(), signalled: Promise.resolve() }
   }
 
   /** What it has been probed for in its runs before stays to be read, as in Docker. */
@@ -171,6 +172,7 @@ export class Lifecycle {
   #follow(container: Container, run: Run): void {
     container.run = run
     run.ended = this.#watch(container, run)
+    run.over = run.ended.then(() => this.#removeAtEnd(container, run))
     const { state, record } = container
     const { Healthcheck, Shell } = record.definition.config
     const shell = Shell?.length ? Shell : ['/bin/sh', '-c']
@@ -216,12 +218,19 @@ export class Lifecycle {
       this.#ctx.failPoint('end.seen')
       await container.streams?.drain()
       if (closed.aborted) return
+      await endsWithin(run.signalled, 1000)
       await locks.run(container.id, () => this.#recordEnd(container, run, exit))
-      const { AutoRemove } = container.record.definition.host
-      if (AutoRemove && container.state.status === 'exited' && !container.isRestarted) await this.#removals.removeAtEnd(container)
     } catch (error) {
       if (!closed.aborted) logger.error('the end of a container could not be handled', { container: container.id, error: messageOf(error) })
     }
+  }
+
+  /** A client that stops it is told of that first. */
+  async #removeAtEnd(container: Container, run: Run): Promise<void> {
+    const { AutoRemove } = container.record.definition.host
+    if (!AutoRemove || container.run === run || container.state.status !== 'exited' || container.isRestarted || this.#ctx.closed.aborted) return
+    await new Promise(setImmediate)
+    await this.#removals.removeAtEnd(container)
   }
 
   async #recordEnd(container: Container, run: Run, exit: Exit): Promise<void> {

@@ -90,15 +90,16 @@ export class Removals {
       if (await endsWithin(destroyed, patience)) await destroyed.catch((error: unknown) => this.#tell(container, error))
       return container.become('exited', { pid: 0 })
     }
-    const kill = async (): Promise<void> => {
+    const signal = async (): Promise<void> => {
       await run.task.kill(9, { all: true }).catch((error: unknown) => {
         if (!isKind(error, 'not-found')) throw error
       })
       if (state.status === 'paused') await run.task.resume().catch(() => {})
       emit(this.#ctx, container, 'kill', { signal: '9' })
-      await run.ended
     }
-    const killed = kill()
+    const sent = signal()
+    run.signalled = sent.catch(() => {})
+    const killed = sent.then(() => run.ended)
     if (await endsWithin(killed, patience)) return void (await killed.catch((error: unknown) => this.#tell(container, error)))
     // Its supervisor may be what does not answer.
     const destroyed = destroy().then(() => run.ended)
