@@ -167,7 +167,7 @@ export function buildSpec(input: SpecInput): OciSpec {
   const capabilities = capabilitiesOf(host, machine.capabilities)
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
   const seccomp = seccompOf(input, security, capabilities)
-  const { appArmor } = security
+  const appArmor = machine.appArmor ? security.appArmor : undefined
   const { MaskedPaths, ReadonlyPaths } = maskedPathsOf(host)
   // Runtimes before OCI 1.1 know no `domainname`, but all know this.
   const domain: Record<string, string> = config.Domainname && host.UTSMode !== 'host' ? { 'kernel.domainname': config.Domainname } : {}
