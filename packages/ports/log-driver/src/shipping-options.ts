@@ -1,4 +1,4 @@
-import { invalidOption, parseCount, parseDelivery, parseFlag, parseSize } from './log-options.ts'
+import { attributeOptions, invalidOption, parseCount, parseDelivery, parseFlag, parseSize } from './log-options.ts'
 
 export interface CacheOptions {
   /** For the log that is the cache. */
@@ -23,8 +23,10 @@ export function cacheOptions(options: Readonly<Record<string, string>>): CacheOp
   const { mode, maxBufferSize } = parseDelivery(options)
   // The file that is written to may just have been begun; the others are full.
   const capacity = parseSize('cache-max-size', maxSize, 1024) * (parseCount('cache-max-file', maxFile, 2) - 1)
+  // What is read from the cache tells the same as what is sent.
+  const chosen = Object.fromEntries(attributeOptions.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])))
   return {
-    ofCache: { 'max-size': maxSize, 'max-file': maxFile, compress },
+    ofCache: { 'max-size': maxSize, 'max-file': maxFile, compress, ...chosen },
     capacity: options['max-buffer-size'] === undefined ? capacity : Math.min(capacity, maxBufferSize),
     isBlocking: mode === 'blocking',
   }

@@ -1,5 +1,5 @@
-import { memoryLogDriver } from '../src/memory.ts'
 import type { LogDriver } from '../src/index.ts'
+import { memoryLogDriver } from '../src/memory.ts'
 import type { ShippedEntry, Shipper } from '../src/shipping.ts'
 
 /** A peer in memory that can be away, slow or forgetful. */
@@ -48,5 +48,5 @@ export class MemoryPeer {
 /** The memory driver as a cache: it takes the options of one. */
 export function memoryCache(): LogDriver {
   const memory = memoryLogDriver()
-  return { ...memory, validate() {}, open: (container) => memory.open(container, {}) }
+  return { ...memory, validate() {}, open: (container, { 'max-size': _size, compress: _compress, ...options }) => memory.open(container, options) }
 }

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BerthError } from '@berth/core'
 import { describeLogDriver, loggedContainer } from '../src/contract.ts'
+import { checkOptions } from '../src/index.ts'
 import { shippedLogDriver } from '../src/shipping.ts'
 import { memoryCache, MemoryPeer } from './memory-peer.ts'
 
@@ -15,9 +15,7 @@ for (const isAway of [false, true]) {
       name: 'memory',
       cache: memoryCache(),
       open: peer.open,
-      validate(options) {
-        for (const name of Object.keys(options)) throw new BerthError('invalid-argument', 'LOG_OPTION_UNKNOWN', `unknown log opt '${name}' for memory log driver`)
-      },
+      validate: (options) => checkOptions('memory', options, []),
     })
     return {
       driver,
