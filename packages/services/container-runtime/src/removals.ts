@@ -102,6 +102,7 @@ export class Removals {
     const killed = sent.then(() => run.ended)
     if (await endsWithin(killed, patience)) return void (await killed.catch((error: unknown) => this.#tell(container, error)))
     // Its supervisor may be what does not answer.
+    run.signalled = Promise.resolve()
     const destroyed = destroy().then(() => run.ended)
     if (await endsWithin(destroyed, patience)) await destroyed.catch((error: unknown) => this.#tell(container, error))
   }
