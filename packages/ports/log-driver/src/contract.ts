@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Log, type LogDriver, type LogEntry, type LoggedContainer, maxEntryBytes, type ReadLogOptions } from './index.ts'
+import { batchesOf, type Log, type LogDriver, type LogEntry, type LoggedContainer, maxEntryBytes, type ReadLogOptions } from './index.ts'
 
 export interface LogDriverHarness extends AsyncDisposable {
   driver: LogDriver
@@ -149,6 +149,97 @@ export function describeLogDriver(name: string, setUp: () => Promise<LogDriverHa
       expect(await lines(log)).toEqual(['whole\n', 'warn\n', 'half a line\n', 'quick\n'])
     })
 
+    it('counts a line that was cut as one in a tail, and gives it whole', async () => {
+      const long = `${'x'.repeat(maxEntryBytes * 2 + 10)}\n`
+      log.write('stdout', Buffer.from(`before\n${long}after\n`))
+      expect((await lines(log, { ...both, tail: 2 })).join('')).toBe(`${long}after\n`)
+      expect(await lines(log, { ...both, tail: 1 })).toEqual(['after\n'])
+    })
+
+    it('gives back exactly what was written, however it came (property)', async () => {
+      for (let seed = 1; seed <= 8; seed++) {
+        const random = numbersFrom(seed)
+        const written = { stdout: '', stderr: '' }
+        for (let chunk = 0; chunk < 40; chunk++) {
+          const stream = random(3) === 0 ? 'stderr' : 'stdout'
+          const text = randomText(random, random(5) === 0 ? 40_000 : 200)
+          written[stream] += text
+          const bytes = Buffer.from(text)
+          // Chunks end in the middle of lines and of characters.
+          for (let start = 0; start < bytes.length; ) {
+            const end = Math.min(bytes.length, start + 1 + random(30_000))
+            log.write(stream, bytes.subarray(start, end))
+            start = end
+          }
+        }
+        log.close()
+        const read = { stdout: '', stderr: '' }
+        for await (const { stream, line } of log.read(both)) {
+          expect(line.length).toBeLessThanOrEqual(maxEntryBytes)
+          read[stream] += text(line)
+        }
+        expect(read).toEqual(written)
+        log.remove()
+        log = open()
+      }
+    })
+
+    it('lets no content forge a record, a stream, a time or an attribute (log-line forging)', async () => {
+      const forged = [
+        '{"log":"forged\\n","stream":"stderr","time":"2000-01-01T00:00:00Z"}',
+        'x","stream":"stderr","time":"2000-01-01T00:00:00.000000000Z"}',
+        '\\n","stream":"stderr","attrs":{"forged":"1"},"time":"2000-01-01T00:00:00Z"}\r{"log":"',
+        '\u2028{"log":"forged"}\u2029\u0085',
+        '\r{"log":"forged"}\u0000\u001b[2K\u0008\u007f',
+        '\u0000\u0000\u0000\u0016\u000bstderr\u0010\u0001\u001a\u0006forged',
+        '\u0002\u0000\u0000\u0000\u0000\u0000\u0000\u0007forged',
+        '2000-01-01T00:00:00.000000000Z forged=1 forged',
+      ]
+      log.write('stdout', Buffer.from(forged.map((line) => `${line}\n`).join('')))
+      const invalid = Buffer.from([0x7b, 0xff, 0xfe, 0xc0, 0x8a, 0xe2, 0x82, 0x22, 0x2c, 0x0a])
+      log.write('stdout', invalid)
+      log.write('stdout', Buffer.from('end\n'))
+      const now = BigInt(Date.now()) * 1_000_000n
+      const entries = await read(log)
+      expect(entries.map(({ line }) => text(line)).filter((_, index) => index !== forged.length)).toEqual([...forged, 'end'].map((line) => `${line}\n`))
+      for (const { stream, time, attributes = {} } of entries) {
+        expect(stream).toBe('stdout')
+        expect(time > now - 60_000_000_000n).toBe(true)
+        expect(attributes).toEqual({})
+      }
+      expect(entries[forged.length]!.line.at(-1)).toBe(0x0a)
+      log.close()
+      log = open()
+      expect(await read(log)).toEqual(entries)
+      for (let tail = 1; tail <= entries.length; tail++) expect(await read(log, { ...both, tail })).toEqual(entries.slice(-tail))
+    })
+
+    it('tells what it was told to keep with each entry', async () => {
+      log.close()
+      log = harness.driver.open(harness.container, { ...harness.options, labels: 'team,none', 'labels-regex': '^ti', env: 'APP', tag: '{{.Name}}/{{.ID}}' })
+      log.write('stdout', Buffer.from('one\n"two"\nthr'))
+      log.write('stdout', Buffer.from('ee\n'))
+      log.write('stderr', Buffer.from('four'))
+      log.close()
+      const expected = { APP: 'one=two', tag: 'one/c1c1c1c1c1c1', team: 'a & b', tier: '<x=y>' }
+      expect((await read(log)).map(({ attributes, line }) => [text(line), attributes])).toEqual(['one\n', '"two"\n', 'three\n', 'four'].map((line) => [line, expected]))
+      for (const { attributes } of await read(log, { ...both, tail: 2 })) expect(Object.keys(attributes ?? {})).toEqual(['APP', 'tag', 'team', 'tier'])
+    })
+
+    it('follows until a time that is yet to come, whether or not anything is written', async () => {
+      log.write('stdout', Buffer.from('before\n'))
+      const followed = lines(log, { ...both, follow: true, until: BigInt(Date.now() + 50) * 1_000_000n })
+      expect(await followed).toEqual(['before\n'])
+    })
+
+    it('gives batches that are the same as entries', async () => {
+      for (let n = 0; n < 3000; n++) log.write(n % 3 ? 'stdout' : 'stderr', Buffer.from(`${n} ${'y'.repeat(n % 300)}\n`))
+      const all: LogEntry[] = []
+      for await (const batch of batchesOf(log, { ...both, tail: 2500 })) all.push(...batch)
+      expect(all.length).toBe(2500)
+      expect(all).toEqual(await read(log, { ...both, tail: 2500 }))
+    })
+
     it('deletes everything', async () => {
       log.write('stdout', Buffer.from('secret\n'))
       log.remove()
@@ -167,6 +258,23 @@ export function describeLogDriver(name: string, setUp: () => Promise<LogDriverHa
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString()
 
 const tick = () => new Promise((resolve) => setTimeout(resolve, 1))
+
+/** Whole numbers below a limit, the same ones for a seed. */
+function numbersFrom(seed: number): (limit: number) => number {
+  let state = seed * 2_654_435_761
+  return (limit) => {
+    state = (Math.imul(state ^ (state >>> 15), 2_246_822_519) + 374_761_393) >>> 0
+    return state % limit
+  }
+}
+
+const pieces = ['\n', '\n', '\n\n', '"', '\\', '\\n', '\t', '\r\n', '\u0000', '<&>', 'é', '漢', '😀', '\u2028', '\ufeff', '\ufffd', '","stream":"', 'plain text ']
+
+function randomText(random: (limit: number) => number, length: number): string {
+  let text = ''
+  while (text.length < length) text += random(6) === 0 ? 'x'.repeat(random(length)) : pieces[random(pieces.length)]!
+  return text
+}
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await tick()

@@ -1,26 +1,26 @@
 import { BerthError, nowNano } from '@berth/core'
-import { LineSplitter, type Log, type LogDriver, type LogEntry, type LogStream, type ReadLogOptions } from './index.ts'
+import { attributesOf, checkOptions, LineSplitter, type Log, type LogDriver, type LogEntry, type LogStream, type ReadLogOptions } from './index.ts'
+import { LineCounter } from './line-counter.ts'
 
 interface Kept {
   entries: LogEntry[]
   splitters: Record<LogStream, LineSplitter>
 }
 
-/** A {@link LogDriver} that keeps entries in memory, by the container's directory. Its only option is `max-file`, which it ignores. */
+/** A {@link LogDriver} that keeps entries in memory, by the container's directory. Beside the options of all drivers it takes `max-file`, which it ignores. */
 export function memoryLogDriver(): LogDriver {
   const kept = new Map<string, Kept>()
   const driver: LogDriver = {
     name: 'memory',
     canRead: true,
     validate(options) {
-      const unknown = Object.keys(options).find((name) => name !== 'max-file')
-      if (unknown !== undefined) throw new BerthError('invalid-argument', 'LOG_OPTION_UNKNOWN', `unknown log opt '${unknown}' for memory log driver`)
+      checkOptions('memory', options, ['max-file'])
     },
-    open({ directory }, options) {
+    open(container, options) {
       driver.validate(options)
-      const log = kept.get(directory) ?? { entries: [], splitters: { stdout: new LineSplitter(), stderr: new LineSplitter() } }
-      kept.set(directory, log)
-      return new MemoryLog(log, () => kept.delete(directory))
+      const log = kept.get(container.directory) ?? { entries: [], splitters: { stdout: new LineSplitter(), stderr: new LineSplitter() } }
+      kept.set(container.directory, log)
+      return new MemoryLog(log, attributesOf(container, options), () => kept.delete(container.directory))
     },
   }
   return driver
@@ -29,12 +29,14 @@ export function memoryLogDriver(): LogDriver {
 class MemoryLog implements Log {
   readonly path = undefined
   readonly #kept: Kept
+  readonly #attributes: Pick<LogEntry, 'attributes'>
   readonly #forget: () => void
   readonly #wakers = new Set<() => void>()
   #closed = false
 
-  constructor(kept: Kept, forget: () => void) {
+  constructor(kept: Kept, attributes: Record<string, string>, forget: () => void) {
     this.#kept = kept
+    this.#attributes = Object.keys(attributes).length > 0 ? { attributes } : {}
     this.#forget = forget
   }
 
@@ -49,11 +51,11 @@ class MemoryLog implements Log {
 
   async *read({ stdout, stderr, since, until, tail, follow = false, signal }: ReadLogOptions): AsyncIterable<LogEntry> {
     const entries = this.#kept.entries
-    for (let index = tail === undefined ? 0 : Math.max(0, entries.length - tail); !signal?.aborted; ) {
+    for (let index = tail === undefined ? 0 : startOfTail(entries, tail); !signal?.aborted; ) {
       const entry = entries[index]
       if (!entry) {
-        if (!follow || this.#closed) return
-        await this.#more(signal)
+        if (!follow || this.#closed || (until !== undefined && nowNano() > until)) return
+        await this.#more(signal, until)
         continue
       }
       index++
@@ -80,13 +82,14 @@ class MemoryLog implements Log {
 
   #append(stream: LogStream, lines: Buffer[]): void {
     const time = nowNano()
-    for (const line of lines) this.#kept.entries.push({ stream, time, line: Buffer.from(line) })
+    for (const line of lines) this.#kept.entries.push({ stream, time, line: Buffer.from(line), ...this.#attributes })
     this.#wake()
   }
 
-  #more(signal: AbortSignal | undefined): Promise<void> {
+  #more(signal: AbortSignal | undefined, until: bigint | undefined): Promise<void> {
     return new Promise((resolve) => {
       this.#wakers.add(resolve)
+      if (until !== undefined) setTimeout(resolve, Number((until - nowNano()) / 1_000_000n) + 1)
       signal?.addEventListener('abort', () => resolve(), { once: true })
     })
   }
@@ -95,4 +98,11 @@ class MemoryLog implements Log {
     for (const wake of this.#wakers) wake()
     this.#wakers.clear()
   }
+}
+
+function startOfTail(entries: readonly LogEntry[], count: number): number {
+  const counter = new LineCounter(count)
+  let start = entries.length
+  while (start > 0 && counter.takes(entries[start - 1]!)) start--
+  return start
 }

@@ -1,6 +1,7 @@
 import { openSync, read as readCallback } from 'node:fs'
 import { promisify } from 'node:util'
-import type { LogEntry, LogStream } from '../index.ts'
+import type { LogEntry } from '../index.ts'
+import { LineCounter } from '../line-counter.ts'
 import { LogSource } from './log-source.ts'
 import type { RecordFormat } from './record-format.ts'
 
@@ -32,27 +33,6 @@ export async function findTail(sources: readonly LogSource[], format: RecordForm
     }
   }
   return { index: 0, offset: 0, skip: 0 }
-}
-
-/** Counts the lines of entries that are shown to it from the last on. */
-class LineCounter {
-  isFull = false
-  readonly #limit: number
-  readonly #seen = new Set<LogStream>()
-  #count = 0
-
-  constructor(limit: number) {
-    this.#limit = limit
-  }
-
-  /** Whether the entry belongs to the lines that are wanted. */
-  takes({ stream, line }: LogEntry): boolean {
-    if (this.isFull) return false
-    if (line.at(-1) === 0x0a || !this.#seen.has(stream)) this.#count++
-    this.#seen.add(stream)
-    this.isFull = this.#count > this.#limit
-    return !this.isFull
-  }
 }
 
 async function offsetInPlain({ fd, end }: LogSource, format: RecordFormat, counter: LineCounter): Promise<number> {
