@@ -14,10 +14,11 @@ export interface IdRange {
   size: number
 }
 
-/** The files of namespaces that a process holds; they are gone when this is disposed, unless {@link keepNamespace} has kept them. */
+/** Namespaces that a process holds; they are gone when this is disposed, unless {@link keepNamespace} has kept them. */
 export interface HeldNamespaces extends Disposable {
+  /** File of the user namespace. */
   user: string
-  /** A network namespace that the user namespace owns, so that root inside may configure it. */
+  /** File of a network namespace that the user namespace owns, so that root inside may configure it. */
   net: string
 }
 
@@ -27,8 +28,25 @@ export interface HeldNamespaces extends Disposable {
  * @throws `unavailable` where the kernel or an administrator allows no user namespaces, or `unshare` is missing
  */
 export async function makeUserNamespace({ uid, gid, size }: IdRange): Promise<HeldNamespaces> {
+  const held = await hold('unshare', ['--user', '--net', 'cat'])
+  try {
+    writeFileSync(`${held.directory}/uid_map`, `0 ${uid} ${size}`)
+    writeFileSync(`${held.directory}/gid_map`, `0 ${gid} ${size}`)
+    return held
+  } catch (error) {
+    held[Symbol.dispose]()
+    throw error
+  }
+}
+
+/** Makes another network namespace that belongs to a user namespace, given by its file. Throws as {@link makeUserNamespace}. */
+export async function makeNetworkNamespace(user: string): Promise<HeldNamespaces> {
+  return hold('nsenter', [`--user=${user}`, 'unshare', '--net', 'cat'])
+}
+
+async function hold(program: string, args: string[]): Promise<HeldNamespaces & { directory: string }> {
   // What comes back from `cat` was sent after the namespaces were made.
-  const holder = spawn('unshare', ['--user', '--net', 'cat'], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const holder = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   try {
     holder.stdin.on('error', () => {}) // told by the end
     const ended = Promise.withResolvers<never>()
@@ -36,13 +54,11 @@ export async function makeUserNamespace({ uid, gid, size }: IdRange): Promise<He
     let said = ''
     holder.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
     holder.on('error', (error) => ended.reject(unavailable(error.message, error)))
-    holder.on('close', (code) => ended.reject(unavailable(said.trim() || `unshare ended with ${code}`)))
+    holder.on('close', (code) => ended.reject(unavailable(said.trim() || `${program} ended with ${code}`)))
     holder.stdin.write('\n')
     await Promise.race([once(holder.stdout, 'data'), ended.promise])
     const directory = `/proc/${holder.pid}`
-    writeFileSync(`${directory}/uid_map`, `0 ${uid} ${size}`)
-    writeFileSync(`${directory}/gid_map`, `0 ${gid} ${size}`)
-    return { user: `${directory}/ns/user`, net: `${directory}/ns/net`, [Symbol.dispose]: () => void holder.kill('SIGKILL') }
+    return { directory, user: `${directory}/ns/user`, net: `${directory}/ns/net`, [Symbol.dispose]: () => void holder.kill('SIGKILL') }
   } catch (error) {
     holder.kill('SIGKILL')
     throw error

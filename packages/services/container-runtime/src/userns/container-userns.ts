@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, closeSync, constants, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { BerthError, isErrno, messageOf } from '@berth/core'
-import { keepNamespace, makeUserNamespace, type Mapping, mknod, mount } from '@berth/linux'
+import { type HeldNamespaces, type IdRange, keepNamespace, makeNetworkNamespace, makeUserNamespace, type Mapping, mknod, mount } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import type { Container } from '../container.ts'
 import { bundleOf, type Context } from '../context.ts'
@@ -22,12 +22,12 @@ export class ContainerUserns implements Disposable {
   readonly #ctx: Context
   readonly #bundle: string
   readonly #mapping: Mapping
-  readonly #held: Disposable | undefined
-  /** File of the network namespace that the container's user namespace owns, while this is not disposed; undefined for a container that joins another. */
+  readonly #held: HeldNamespaces | undefined
+  /** File of the network namespace that the container's user namespace owns, while this is not disposed; undefined for a container that joins another's. */
   readonly network: string | undefined
   #mounted = 0
 
-  private constructor(ctx: Context, bundle: string, mapping: Mapping, held: (Disposable & { net: string }) | undefined) {
+  private constructor(ctx: Context, bundle: string, mapping: Mapping, held: HeldNamespaces | undefined) {
     this.#ctx = ctx
     this.#bundle = bundle
     this.#mapping = mapping
@@ -47,16 +47,13 @@ export class ContainerUserns implements Disposable {
     mkdirSync(join(bundle, mappedDirectory), { mode: 0o700 })
     const file = namespaceFileOf(ctx, container.id)
     const owner = usernsOwner(ctx, container)
-    if (owner !== container) {
-      joinNamespace(ctx, owner, file)
-      return new ContainerUserns(ctx, bundle, { ...userns, userNamespace: file }, undefined)
-    }
-    const held = await makeUserNamespace(userns)
+    if (owner !== container) joinNamespace(ctx, owner, file)
+    const held = await namespacesFor(container, userns, owner === container ? undefined : file)
     try {
-      keepNamespace(held.user, file)
+      if (held && owner === container) keepNamespace(held.user, file)
       return new ContainerUserns(ctx, bundle, { ...userns, userNamespace: file }, held)
     } catch (error) {
-      held[Symbol.dispose]()
+      held?.[Symbol.dispose]()
       throw error
     }
   }
@@ -139,6 +136,12 @@ export class ContainerUserns implements Disposable {
       throw new BerthError('unavailable', 'IDMAP_UNSUPPORTED', `${what} cannot be had in a user namespace, as the kernel or a file system there cannot map owners (--userns=host is without): ${messageOf(cause)}`, { cause })
     }
   }
+}
+
+/** @param joined File of the user namespace of the container that this one joins. */
+async function namespacesFor({ record }: Container, ids: IdRange, joined: string | undefined): Promise<HeldNamespaces | undefined> {
+  if (joined === undefined) return makeUserNamespace(ids)
+  return record.definition.host.NetworkMode?.startsWith('container:') ? undefined : makeNetworkNamespace(joined)
 }
 
 function joinNamespace(ctx: Context, owner: Container | undefined, file: string): void {
