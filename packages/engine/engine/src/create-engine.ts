@@ -54,7 +54,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   makePrivate(execRoot, 0o711)
   for (const root of [dataRoot, execRoot]) opened.use(lockRoot(root))
 
-  const events = new EventHub()
+  const events = opened.use(new EventHub({ directory: join(dataRoot, 'events'), logger }))
   const { emit } = events
   const snapshotter = opened.use(overlaySnapshotter({ root: join(dataRoot, 'snapshots'), logger }))
   const registry = opened.use(

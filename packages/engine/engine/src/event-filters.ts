@@ -5,7 +5,7 @@ export type Filters = ReadonlyMap<string, readonly string[]>
 type Test = (event: EngineEvent, value: string) => boolean
 
 /** An event about an entity of that type whose ID or name begins with the value. */
-function isAbout(type: EngineEvent['type']): Test {
+function isAbout(type: string): Test {
   return (event, value) => event.type === type && [event.id, event.attributes['name'] ?? ''].some((name) => name.startsWith(value))
 }
 
@@ -20,6 +20,11 @@ const tests: Record<string, Test> = {
   volume: isAbout('volume'),
   plugin: isAbout('plugin'),
   daemon: isAbout('daemon'),
+  // Of a swarm; there are no such events here.
+  config: isAbout('config'),
+  node: isAbout('node'),
+  secret: isAbout('secret'),
+  service: isAbout('service'),
   image: ({ type, id, attributes }, value) => {
     const names = type === 'image' ? [id, attributes['name'] ?? ''] : [attributes['image'] ?? '']
     return names.some((name) => name === value || withoutTag(name) === value)

@@ -1,10 +1,6 @@
-import { BerthError, type EngineEvent, nowNano } from '@berth/core'
+import { type EngineEvent, nowNano } from '@berth/core'
 import { type Filters, matchesEvent } from './event-filters.ts'
-
-/** As many as Docker keeps. */
-const kept = 256
-/** A listener that is this far behind is let go rather than waited for. */
-const maxBehind = 10_000
+import { EventJournal, type EventJournalOptions, type Reader } from './event-journal.ts'
 
 export interface EventsOptions {
   /** Nanoseconds since the epoch; without it nothing that was. */
@@ -15,10 +11,14 @@ export interface EventsOptions {
   signal: AbortSignal
 }
 
-/** Passes events on to who listens, and remembers the last ones for who comes later. */
-export class EventHub {
-  readonly #past: EngineEvent[] = []
-  readonly #listeners = new Set<(event: EngineEvent) => void>()
+/** Passes events on to who listens, each at their own pace, and tells what was to who comes later. */
+export class EventHub implements Disposable {
+  readonly #journal: EventJournal
+  readonly #listeners = new Set<() => void>()
+
+  constructor(options: EventJournalOptions) {
+    this.#journal = new EventJournal(options)
+  }
 
   get listenerCount(): number {
     return this.#listeners.size
@@ -26,52 +26,77 @@ export class EventHub {
 
   /** Never throws and never waits. */
   readonly emit = (event: EngineEvent): void => {
-    this.#past.push(event)
-    if (this.#past.length > kept) this.#past.shift()
-    for (const listener of this.#listeners) listener(event)
+    this.#journal.append(event)
+    for (const wake of this.#listeners) wake()
   }
 
-  /** What was since `since`, then what comes. Listening begins with the call. Throws `resource-exhausted` in the iteration of who reads too slowly. */
+  /**
+   * What was since `since`, then what comes, every event once and in order, however slowly it is read. Listening begins with the call. Only who is
+   * hundreds of thousands of events behind is let go: then the iteration throws `resource-exhausted`.
+   */
   listen({ since, until, filters, signal }: EventsOptions): AsyncIterable<EngineEvent> {
-    const isWanted = (event: EngineEvent): boolean => (until === undefined || event.timeNano <= until) && matchesEvent(event, filters)
-    const queue = since === undefined ? [] : this.#past.filter((event) => event.timeNano >= since && isWanted(event))
-    let wake = (): void => {}
-    let isBehind = false
-    const listener = (event: EngineEvent): void => {
-      if (!isWanted(event)) return
-      if (queue.length >= maxBehind) isBehind = true
-      else queue.push(event)
-      wake()
-    }
-    this.#listeners.add(listener)
+    const journal = this.#journal
     const listeners = this.#listeners
-    const ending = until === undefined ? signal : AbortSignal.any([signal, timeoutAt(until)])
-    const end = (): void => {
-      listeners.delete(listener)
+    const begin = journal.next
+    const reader: Reader = { number: since === undefined ? begin : journal.firstSince(since) }
+    // Of what comes, `since` leaves nothing out: clocks may be set back.
+    const isWanted = (number: number, event: EngineEvent): boolean =>
+      (number >= begin || since === undefined || event.timeNano >= since) && (until === undefined || event.timeNano <= until) && matchesEvent(event, filters)
+    let end = Infinity
+    let wake = (): void => {}
+    const notify = (): void => wake()
+    const finish = (): void => {
+      end = Math.min(end, journal.next)
       wake()
     }
-    if (ending.aborted) end()
-    else ending.addEventListener('abort', end, { once: true })
+    const cancel = until === undefined ? () => {} : atTime(until, finish)
+    listeners.add(notify)
+    journal.hold(reader)
+    signal.addEventListener('abort', notify, { once: true })
+    const leave = (): void => {
+      cancel()
+      listeners.delete(notify)
+      journal.release(reader)
+      signal.removeEventListener('abort', notify)
+    }
+    // Who never begins to read leaves, too.
+    if (signal.aborted) leave()
+    else signal.addEventListener('abort', leave, { once: true })
     return (async function* () {
       try {
-        while (!signal.aborted) {
-          const event = queue.shift()
-          if (event) yield event
-          else if (isBehind) throw new BerthError('resource-exhausted', 'EVENTS_TOO_SLOW', 'events come faster than they are read')
-          else if (ending.aborted) return
-          else await new Promise<void>((resolve) => (wake = resolve))
+        while (!signal.aborted && reader.number < end) {
+          if (reader.number >= journal.next) {
+            await new Promise<void>((resolve) => (wake = resolve))
+            continue
+          }
+          for (const { number, event } of await journal.read(reader)) {
+            if (number >= end || signal.aborted) break
+            reader.number = number + 1
+            if (isWanted(number, event)) yield event
+          }
         }
       } finally {
-        ending.removeEventListener('abort', end)
-        listeners.delete(listener)
+        leave()
+        signal.removeEventListener('abort', leave)
       }
     })()
+  }
+
+  [Symbol.dispose](): void {
+    this.#journal[Symbol.dispose]()
   }
 }
 
 const longestTimer = 2 ** 31 - 1
 
-function timeoutAt(time: bigint): AbortSignal {
-  const milliseconds = Number((time - nowNano()) / 1_000_000n)
-  return milliseconds <= 0 ? AbortSignal.abort() : AbortSignal.timeout(Math.min(milliseconds, longestTimer))
+/** Calls `action` at a time in nanoseconds since the epoch, at once when it has passed. @returns what takes that back */
+function atTime(time: bigint, action: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined
+  const wait = (): void => {
+    const milliseconds = Number((time - nowNano() + 999_999n) / 1_000_000n)
+    if (milliseconds <= 0) action()
+    else timer = setTimeout(wait, Math.min(milliseconds, longestTimer))
+  }
+  wait()
+  return () => clearTimeout(timer)
 }

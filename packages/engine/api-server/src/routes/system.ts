@@ -1,6 +1,7 @@
 import { BerthError, type EngineEvent } from '@berth/core'
 import type { DiskUsageType, SystemBackend } from '../backend.ts'
 import { body, json, type Route } from '../call.ts'
+import type { Query } from '../query.ts'
 import { jsonLines } from '../streams.ts'
 
 const diskUsageTypes: readonly DiskUsageType[] = ['container', 'image', 'volume', 'build-cache']
@@ -22,10 +23,19 @@ export function systemRoutes(system: SystemBackend): Route[] {
       path: '/events',
       handler: (call) => {
         const { query, signal } = call
-        return jsonLines(call, messages(system.events({ since: query.time('since'), until: query.time('until'), filters: query.filters(), signal })))
+        const [since, until] = [eventTime(query, 'since'), eventTime(query, 'until')]
+        if (since !== undefined && until !== undefined && until < since) {
+          throw new BerthError('invalid-argument', 'TIMES_INVALID', `\`since\` time (${query.text('since')}) cannot be after \`until\` time (${query.text('until')})`)
+        }
+        return jsonLines(call, messages(system.events({ since, until, filters: query.filters(), signal })))
       },
     },
   ]
+}
+
+/** Here 0 is the beginning of time, not the absence of one. */
+function eventTime(query: Query, name: string): bigint | undefined {
+  return query.text(name) === '0' ? 0n : query.time(name)
 }
 
 async function* messages(events: AsyncIterable<EngineEvent>): AsyncIterable<object> {
