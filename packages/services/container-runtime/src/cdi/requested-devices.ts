@@ -1,5 +1,5 @@
 import type { HostConfig } from '@berth/api-types'
-import { invalid } from '../validate-config.ts'
+import { BerthError } from '@berth/core'
 import { isCdiName } from './cdi-spec.ts'
 
 /** What a container asks of drivers for devices, with what older clients ask for as a device whose path is a CDI name. */
@@ -25,4 +25,8 @@ export function requestedDevices({ DeviceRequests }: HostConfig): string[] {
     return DeviceIDs ?? []
   })
   return [...new Set(names)]
+}
+
+function invalid(message: string): BerthError {
+  return new BerthError('invalid-argument', 'DEVICE_REQUEST_INVALID', message)
 }
