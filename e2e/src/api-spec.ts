@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 
 /** The part of Swagger 2 that the specification of the Engine API uses. */
-interface Schema {
+export interface Schema {
   $ref?: string
   type?: string
   format?: string
@@ -104,9 +104,9 @@ export function violations(given: Schema, value: unknown, at = ''): string[] {
     case undefined:
       return schema.properties ? objectViolations(schema, value, kind, at) : []
     case 'string': {
-      if (kind !== 'string') return [`${at}: ${kind} in place of string`]
-      if (schema.pattern && !new RegExp(schema.pattern).test(String(value))) return [`${at}: ${JSON.stringify(value)} does not match ${schema.pattern}`]
-      return /^date-?time$/i.test(schema.format ?? '') && Number.isNaN(Date.parse(String(value))) ? [`${at}: ${JSON.stringify(value)} is no time`] : []
+      if (typeof value !== 'string') return [`${at}: ${kind} in place of string`]
+      if (schema.pattern && !new RegExp(schema.pattern).test(value)) return [`${at}: ${JSON.stringify(value)} does not match ${schema.pattern}`]
+      return /^date-?time$/i.test(schema.format ?? '') && Number.isNaN(Date.parse(value)) ? [`${at}: ${JSON.stringify(value)} is no time`] : []
     }
     case 'number':
       return kind === 'integer' || kind === 'number' ? [] : [`${at}: ${kind} in place of number`]

@@ -1,6 +1,4 @@
-import { definition, resolve } from './api-spec.ts'
-
-type Schema = ReturnType<typeof definition>
+import { resolve, type Schema } from './api-spec.ts'
 
 /** Numbers from 0 to 1, always the same for a seed. */
 export function seeded(seed: number): () => number {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { arch, cpus, hostname, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { apiVersion, type AuthConfig, minApiVersion, type SystemDataUsageResponse, type SystemInfo, type SystemVersion } from '@berth/api-types'
@@ -13,6 +13,7 @@ import type { EngineOptions } from './engine-options.ts'
 import { engineId } from './engine-id.ts'
 import { checkEventFilters } from './event-filters.ts'
 import type { EventHub, EventsOptions } from './event-hub.ts'
+import { infoWarnings } from './info-warnings.ts'
 import { type ProgramVersions, programVersions } from './program-versions.ts'
 import { registryConfig } from './registry-config.ts'
 import type { Runtimes } from './runtimes.ts'
@@ -92,7 +93,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
   const has = (controller: string): boolean => controllers.includes(controller)
   const [defaultRuntime = ''] = deps.runtimes.configured.keys()
   const loggingDriver = deps.options.logConfig?.driver ?? 'json-file'
-  return {
+  const info: SystemInfo = {
     ID: engineId(options.dataRoot),
     Containers: total,
     ContainersRunning: running,
@@ -102,9 +103,9 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     Driver: deps.snapshotter.name,
     DriverStatus: [],
     DockerRootDir: options.dataRoot,
-    Plugins: { Volume: volumes.driverNames, Network: networks.driverNames, Log: [...deps.logDrivers.keys()] },
+    Plugins: { Volume: volumes.driverNames, Network: networks.driverNames, Log: [...deps.logDrivers.keys()].toSorted() },
     MemoryLimit: has('memory'),
-    SwapLimit: has('memory'),
+    SwapLimit: runtime.machine.swap,
     CpuCfsPeriod: has('cpu'),
     CpuCfsQuota: has('cpu'),
     CPUShares: has('cpu'),
@@ -113,7 +114,7 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     OomKillDisable: cgroups?.version === 1,
     IPv4Forwarding: readFirstLine('/proc/sys/net/ipv4/ip_forward') === '1',
     Debug: false,
-    NFd: 0,
+    NFd: readdirSync('/proc/self/fd').length,
     NGoroutines: 0,
     NEventsListener: events.listenerCount,
     SystemTime: formatNano(nowNano()),
@@ -140,15 +141,15 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     DefaultRuntime: defaultRuntime,
     Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: [] },
     LiveRestoreEnabled: liveRestore,
-    InitBinary: options.initPath ?? 'tini',
+    InitBinary: runtime.machine.initPath ?? '',
     RuncCommit: { ID: runc },
     InitCommit: { ID: init },
     ContainerdCommit: { ID: '' },
-    SecurityOptions: ['name=seccomp,profile=builtin', ...(cgroups?.version === 2 ? ['name=cgroupns'] : []), ...(options.usernsRemap || options.userns === 'private' ? ['name=userns'] : [])],
+    SecurityOptions: [...(runtime.machine.appArmor ? ['name=apparmor'] : []), 'name=seccomp,profile=builtin', ...(cgroups?.version === 2 ? ['name=cgroupns'] : []), ...(options.usernsRemap || options.userns === 'private' ? ['name=userns'] : [])],
     CDISpecDirs: [...cdi.directories],
     DiscoveredDevices: cdi.devices.map((ID) => ({ Source: 'cdi', ID })),
-    Warnings: [],
   }
+  return { ...info, Warnings: infoWarnings(info) }
 }
 
 /** What was not asked for is not there, but for the size of the layers, which costs nothing. */

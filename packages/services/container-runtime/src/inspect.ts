@@ -4,7 +4,7 @@ import type { Container } from './container.ts'
 import { type Context, stateDirOf } from './context.ts'
 import { configDefaults, hostDefaults, withDefaults } from './inspect-defaults.ts'
 import { openLog } from './log-driver.ts'
-import { maskedPathsOf } from './spec/index.ts'
+import { maskedPathsOf, parseSecurityOptions } from './spec/index.ts'
 
 type ApiState = NonNullable<ContainerState>
 
@@ -71,7 +71,7 @@ async function describe(ctx: Context, container: Container): Promise<object> {
     Platform: definition.platform,
     MountLabel: '',
     ProcessLabel: '',
-    AppArmorProfile: '',
+    AppArmorProfile: (ctx.machine.appArmor && parseSecurityOptions(definition.host).appArmor) || '',
     HostConfig: withDefaults({ ...hostDefaults, ...maskedPathsOf(definition.host) }, definition.host),
     GraphDriver: await graphDriverOf(ctx, container),
     Config: withDefaults(configDefaults, definition.config),

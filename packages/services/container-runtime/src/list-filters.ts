@@ -51,7 +51,7 @@ function exitedTest(_ctx: Context, values: readonly string[]): Test {
   return ({ state }) => (state.status === 'exited' || state.status === 'dead') && codes.has(state.exitCode)
 }
 
-/** The number of layers by which each of these images begins with all layers of another. */
+/** Whether an image has all layers of another below its own. An image without layers is nobody's ancestor. */
 const isOver = (layers: readonly string[], below: readonly string[]): boolean => below.length > 0 && layers.length > below.length && below.every((layer, index) => layers[index] === layer)
 
 /** Images found by name or ID, and all that stand on one of them. */
@@ -149,7 +149,7 @@ const tests: Record<string, MakeTest> = {
 export async function filterTest(ctx: Context, filters: Filters): Promise<Test> {
   const given = [...filters].filter(([, values]) => values.length > 0)
   for (const [key] of filters) if (!Object.hasOwn(tests, key) && key !== 'publish' && key !== 'expose') throw invalid(`invalid filter '${key}'`)
-  const made = await Promise.all(given.map(([key, values]) => tests[key]?.(ctx, values)))
+  const made = await Promise.all(given.map(async ([key, values]) => tests[key]?.(ctx, values)))
   const [published = [], exposed = []] = [filters.get('publish'), filters.get('expose')]
   const all = [...made.filter((test) => test !== undefined), ...(published.length + exposed.length > 0 ? [portsTest(ctx, published, exposed)] : [])]
   return (container) => all.every((test) => test(container))

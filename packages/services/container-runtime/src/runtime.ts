@@ -31,6 +31,7 @@ import { ContainerRecords } from './records.ts'
 import { renameContainer } from './rename.ts'
 import { restoreContainers } from './restore.ts'
 import { stopAll } from './stop-all.ts'
+import type { MachineFeatures } from './spec/index.ts'
 import { statsOf, type StatsOptions } from './stats.ts'
 import { StatsSampler } from './stats-sampler.ts'
 import type { Attachment } from './streams.ts'
@@ -96,6 +97,8 @@ export interface ContainerRuntime extends AsyncDisposable {
   imagesInUse(): Map<string, ImageUser[]>
   /** The full ID. Throws `not-found`. */
   resolveId(ref: string): string
+  /** What the machine offers: control of swap, AppArmor, the program that `--init` runs. */
+  readonly machine: Pick<MachineFeatures, 'swap' | 'appArmor' | 'initPath'>
   /** Where CDI specifications are looked for, and the qualified names of the devices that they bring now. */
   cdi(): { directories: readonly string[]; devices: string[] }
   /** Name by full ID. */
@@ -137,6 +140,7 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
   const execs = new Execs(ctx)
   const lifecycle = new Lifecycle(ctx, execs)
   const close = async (): Promise<void> => {
+    await ctx.leftovers.settle(2000)
     closing.abort()
     await files[Symbol.asyncDispose]()
     await context.namespaces[Symbol.asyncDispose]()
@@ -163,6 +167,7 @@ export async function openContainerRuntime(deps: ContainerRuntimeDependencies, o
       remove: async (ref, id, place) => removeCheckpoint(ctx, ctx.containers.resolve(ref), id, place),
     },
     imagesInUse: () => Map.groupBy(ctx.containers.all().map(({ id, name, status, record }) => ({ id, name, state: status, image: record.definition.imageId })), ({ image }) => image),
+    machine,
     cdi() {
       const directories = options.cdiSpecDirs ?? defaultCdiSpecDirs
       return { directories, devices: [...findDevices(directories).devices.keys()].toSorted() }

@@ -117,7 +117,7 @@ export class StatsSampler {
     const begun = performance.now()
     this.#isTaking = true
     const system = systemCpu(readFileSync('/proc/stat', 'utf8'))
-    for (const [container, watched] of [...this.#watched]) {
+    for (const [container, watched] of this.#watched) {
       try {
         watched.last = await this.#sample(container, watched, system)
       } catch (error) {
