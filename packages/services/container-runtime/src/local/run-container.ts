@@ -62,11 +62,12 @@ async function runImage({ containers }: LocalContainers, path: string, options: 
   const { Id } = await containers.create(undefined, request, { signal })
   const attachment = await containers.attach(Id, { stdin: hasInput, stdout: true, stderr: true, logs: false, stream: true })
   const { result } = await containers.wait(Id, { condition: 'next-exit', signal: new AbortController().signal })
-  output.read(attachment)
+  const done = output.read(attachment)
+  done.catch(() => {}) // awaited below, if it starts
   await containers.start(Id)
   using _killing = onAbort(signal, () => containers.kill(Id, {}))
   if (hasInput && attachment.stdin) Readable.from(typeof stdin === 'string' || stdin instanceof Uint8Array ? [stdin] : stdin).pipe(attachment.stdin)
-  const [{ StatusCode }] = await Promise.all([result, attachment.done])
+  const [{ StatusCode }] = await Promise.all([result, done])
   return StatusCode
 }
 
@@ -82,6 +83,7 @@ async function runBundle({ bundles, runtime }: LocalContainers, source: string, 
   writeFileSync(join(bundle, 'config.json'), JSON.stringify({ ...config, process, linux, root: { ...config.root, path: resolve(source, config.root?.path ?? 'rootfs') } }), { mode: 0o600 })
   const task = await runtime.create({ id, bundle, rootfs: [], stdio: { terminal: config.process?.terminal ?? false, stdin: stdin !== undefined }, signal })
   const done = output.read(task)
+  done.catch(() => {}) // awaited below, if it starts
   await task.start()
   using _killing = onAbort(signal, () => task.kill(9))
   if (stdin !== undefined && task.stdin) Readable.from(typeof stdin === 'string' || stdin instanceof Uint8Array ? [stdin] : stdin).pipe(task.stdin)
