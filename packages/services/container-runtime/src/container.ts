@@ -17,6 +17,8 @@ export interface Run {
   signalled: Promise<void>
   /** It became unhealthy, and is ended to be started again. */
   isUnhealthy: boolean
+  /** It has ended, and its container goes with it: it holds its task until then. */
+  isLeaving: boolean
 }
 
 export type WaitCondition = 'not-running' | 'next-exit' | 'removed'

@@ -2,6 +2,7 @@ import { messageOf } from '@berth/core'
 import type { Container } from './container.ts'
 import { bundleOf, type Context, emit } from './context.ts'
 import { releaseContainer } from './release.ts'
+import { endsWithin } from './within.ts'
 import { findRuntime } from './runtime-by-name.ts'
 
 const firstDelay = 1000
@@ -40,6 +41,11 @@ export class Leftovers implements Disposable {
     // The end of its process is the best time.
     void container.run?.ended.then(() => this.#attempt(leftover))
     this.#schedule(leftover)
+  }
+
+  /** Waits for what is being given back, at most so many milliseconds. */
+  async settle(milliseconds: number): Promise<void> {
+    await endsWithin(Promise.all([...this.#byId.values()].map(({ attempt }) => attempt)), milliseconds)
   }
 
   /** Somebody else has finished it, or does it now. */

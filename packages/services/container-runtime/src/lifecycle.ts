@@ -48,7 +48,7 @@ export class Lifecycle {
         await this.#launch(container, checkpoint)
       })
     } catch (error) {
-      if (isTried && container.record.definition.host.AutoRemove && !container.isRunning) await this.#removals.removeAtEnd(container)
+      if (isTried && container.record.definition.host.AutoRemove && !container.isRunning) await this.#removals.removeUnstarted(container)
       throw error
     }
   }
@@ -160,7 +160,7 @@ export class Lifecycle {
       noteState(this.#ctx, container)
       emit(this.#ctx, container, 'oom')
     })
-    return { task, isUnhealthy: false, ended: Promise.resolve(), over: Promise.resolve(), signalled: Promise.resolve() }
+    return { task, isUnhealthy: false, isLeaving: false, ended: Promise.resolve(), over: Promise.resolve(), signalled: Promise.resolve() }
   }
 
   /** What it has been probed for in its runs before stays to be read, as in Docker. */
@@ -227,10 +227,9 @@ export class Lifecycle {
 
   /** A client that stops it is told of that first. */
   async #removeAtEnd(container: Container, run: Run): Promise<void> {
-    const { AutoRemove } = container.record.definition.host
-    if (!AutoRemove || container.run === run || container.state.status !== 'exited' || container.isRestarted || this.#ctx.closed.aborted) return
+    if (!run.isLeaving || this.#ctx.closed.aborted) return
     await new Promise(setImmediate)
-    await this.#removals.removeAtEnd(container)
+    await this.#removals.removeEnded(container, () => this.#takeDown(container.id, run.task))
   }
 
   async #recordEnd(container: Container, run: Run, exit: Exit): Promise<void> {
@@ -260,7 +259,11 @@ export class Lifecycle {
     noteState(this.#ctx, container)
     this.#ctx.failPoint('end.recorded')
     if (record.phase !== 'removed') emit(this.#ctx, container, 'die', { exitCode: String(exit.status), execDuration: String(Math.floor(ranFor / 1000)) })
+    run.isLeaving = Boolean(record.definition.host.AutoRemove) && record.phase === 'ready' && !container.isRemoving && !container.isRestarted && !isRestarting
+    // What it holds is given back with the rest of it; nobody starts it before.
+    if (run.isLeaving) container.isRemoving = true
     container.settleWaiters('exit', { StatusCode: exit.status })
+    if (run.isLeaving) return
     await this.#giveBack(container, run.task)
     this.#ctx.failPoint('end.given-back')
     if (isRestarting) this.#restartAt(container, state.restartAt ?? 0)

@@ -51,19 +51,48 @@ export class Removals {
     }
   }
 
-  /** The removal of a container that asked for it with `--rm`, after its end. A failure is told in the log. */
-  async removeAtEnd(container: Container): Promise<void> {
+  /** The removal of a container that asked for it with `--rm` and could not be started. A failure is told in the log. */
+  async removeUnstarted(container: Container): Promise<void> {
     if (container.isRemoving) return
+    await this.remove(container, { force: false, volumes: true }).catch((error: unknown) => this.#tellFailure(container, error))
+  }
+
+  /**
+   * The removal of a container that asked for it with `--rm`, after its end; `takeDown` removes its task. It is marked as being removed already. Who waits for it
+   * is answered when its name, addresses, ports and volumes are free; a container without volumes holds no more than its own files then, which go beside the answer.
+   */
+  async removeEnded(container: Container, takeDown: () => Promise<void>): Promise<void> {
+    const { deps, leftovers, locks } = this.#ctx
+    const { id } = container
     try {
-      await this.remove(container, { force: false, volumes: true })
+      this.#record(container, true, 'removed')
+      this.#ctx.failPoint('remove.ended')
+      const network = deps.networks.release(id)
+      const released = locks.run(id, async () => {
+        await Promise.allSettled([network, takeDown()])
+        await this.#giveUp(container)
+      })
+      if (deps.volumes.mountPoints(id).length > 0) await released
+      else await network
+      this.#ctx.containers.delete(container)
+      leftovers.add(container, released)
+      void released.then(() => leftovers.forget(container), () => {}) // prettier-ignore
+      emit(this.#ctx, container, 'destroy')
+      container.settleWaiters('removal', this.#result(container))
     } catch (error) {
-      this.#ctx.logger.error('a container could not be removed after its end', { container: container.id, error: messageOf(error) })
+      this.#tellFailure(container, this.#fail(container, error))
+    } finally {
+      container.isRemoving = false
     }
   }
 
-  #record(container: Container, volumes: boolean): void {
+  #tellFailure({ id }: Container, error: unknown): void {
+    this.#ctx.logger.error('a container could not be removed after its end', { container: id, error: messageOf(error) })
+  }
+
+  #record(container: Container, volumes: boolean, phase: 'removing' | 'removed' = 'removing'): void {
     const { record } = container
-    record.phase = 'removing'
+    record.phase = phase
     record.state.removesVolumes = volumes
     if (container.isRunning) record.state.manuallyStopped = true
     this.#ctx.records.saveRemoval(record)
@@ -126,7 +155,6 @@ export class Removals {
   }
 
   async #giveUp(container: Container): Promise<void> {
-    if (!this.#ctx.containers.get(container.id)) throw new BerthError('not-found', 'CONTAINER_NOT_FOUND', `No such container: ${container.id}`)
     this.#letGo(container)
     // What was being opened when the removal began.
     await this.#ctx.files.end(container.id)
@@ -157,8 +185,9 @@ export class Removals {
   #fail(container: Container, cause: unknown): BerthError {
     const message = `container ${container.id}: could not be removed: ${messageOf(cause)}`
     container.become('dead')
+    container.record.phase = 'removing'
     try {
-      this.#ctx.records.saveState(container.record)
+      this.#ctx.records.saveRemoval(container.record)
     } catch {
       // What is recorded already says that it is to be removed.
     }

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { isKind } from '@berth/core'
 import { BerthError } from '@berth/core'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { fakeEngine, type FakeEngine } from './fake-engine.ts'
 
 const never = new AbortController().signal
@@ -270,7 +270,8 @@ describe('stop and kill', () => {
     expect(await stateOf(engine, 'c1')).toMatchObject({ Status: 'running' })
     expect(engine.events.map(({ action }) => action)).toEqual(['create', 'start', 'kill', 'die', 'stop', 'start', 'restart'])
     await engine.runtime.containers.stop('c1', { timeout: 60 })
-    expectClean(engine)
+    expect(await engine.runtime.containers.list(list)).toEqual([])
+    await vi.waitFor(() => expectClean(engine))
   })
 })
 
@@ -282,6 +283,27 @@ test('--rm: the removal is told after the end', async () => {
   await containers.start('c1')
   expect(await result).toEqual({ StatusCode: 3 })
   await expect(containers.inspect('c1', { size: false })).rejects.toMatchObject({ kind: 'not-found', message: 'No such container: c1' })
+  expect([engine.world.reserved.size, engine.runtime.imagesInUse().size]).toEqual([0, 0])
+  await containers.create('c1', { Image: 'busybox', Cmd: ['true'] }, {})
+  await containers.remove('c1', gently)
+  await vi.waitFor(() => expectClean(engine))
+})
+
+test('--rm: a container with volumes is gone with all of them', async () => {
+  await using engine = await fakeEngine({}, ({ volumes }) => ({ volumes: { ...volumes, mountPoints: () => [{ Type: 'volume', Destination: '/data' }] } }))
+  await run(engine, 'c1', ['exit', '3'], { AutoRemove: true })
+  await engine.event('destroy')
+  expectClean(engine)
+})
+
+test('--rm: what is not given back when the engine ends is given back by the next', async () => {
+  await using engine = await fakeEngine()
+  engine.faults.set('remove', () => Promise.reject(new Error('busy')))
+  await run(engine, 'c1', ['exit', '3'], { AutoRemove: true })
+  await engine.event('destroy')
+  engine.faults.clear()
+  await engine.restart()
+  expect(await engine.runtime.containers.list(list)).toEqual([])
   expectClean(engine)
 })
 
