@@ -38,6 +38,7 @@ if [ "$task" = test ]; then
   need /usr/bin/openssl openssl "certificates of the registries in tests"
   need /usr/bin/skopeo skopeo "a registry client by others, to test our registry with"
   need /usr/bin/htpasswd apache2-utils "passwords of our registry's users, as others write them"
+  need /lib/systemd/systemd-journald systemd "its journald, which the tests of the journald driver start on their own"
   need /usr/bin/umoci umoci "it unpacks and changes the layouts and archives that we write"
 fi
 apt_update() {
@@ -53,17 +54,20 @@ fi
 
 # Programs that only the tests use are unpacked here rather than installed, as their packages would start services.
 tools=$PWD/.cache/debian
-borrow() { # borrow COMMAND PACKAGE WHY
+borrow() { # borrow COMMAND PACKAGES WHY
   [ -x "$tools/usr/bin/$1" ] || [ -x "$tools/usr/sbin/$1" ] || command -v "$1" >/dev/null && return
   echo "unpacking Debian's $2 into .cache/debian: $3"
   apt_update
   mkdir -p "$tools"
-  (cd "$tools" && apt-get download -qq "$2" >/dev/null && dpkg -x "$2"_*.deb . && rm -f "$2"_*.deb) || die "could not download Debian's $2."
+  for package in $2; do
+    (cd "$tools" && apt-get download -qq "$package" >/dev/null && dpkg -x "$package"_*.deb . && rm -f "$package"_*.deb) || die "could not download Debian's $package."
+  done
 }
 if [ "$task" = test ]; then
   borrow docker docker.io "the docker command line, to test our daemon with"
   borrow dockerd docker.io "a daemon by others, to load what we save and the reverse"
   borrow docker-registry docker-registry "a registry by others, to test pulls with"
+  borrow rsyslogd "libestr0 libfastjson4 rsyslog-gnutls rsyslog" "a receiver by others, to test the syslog driver with"
   PATH=$PATH:$tools/usr/bin
   # Everything in the tests has its own roots and namespaces; nothing of the user's docker settings may leak in.
   unset DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG BERTH_HOST

@@ -238,6 +238,19 @@ describe('lines of JSON', () => {
     )
   })
 
+  it('asks for all events that were with since=0, and for no time that ends before it begins', async () => {
+    const asked: unknown[] = []
+    await using server = await serve(({ system }) => {
+      system.events = async function* ({ since, until }) {
+        asked.push(since, until)
+      }
+    })
+    await server.ask('GET', '/events?since=0&until=1700000000.5')
+    expect(asked).toEqual([0n, 1_700_000_000_500_000_000n])
+    const { status, json } = await server.ask('GET', '/events?since=5&until=4')
+    expect([status, json.message]).toEqual([400, '`since` time (5) cannot be after `until` time (4)'])
+  })
+
   it('opens the stream of events before anything happened', async () => {
     await using server = await serve()
     const socket = await server.raw('GET /events HTTP/1.1\r\nHost: d\r\n\r\n')
