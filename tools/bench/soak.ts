@@ -7,10 +7,14 @@ import { growth, soak, TestHost } from '../../e2e/src/index.ts'
 
 const cycles = Number(process.argv[2] ?? 2000)
 const columns = ['cycles', 'descriptors', 'threads', 'pss', 'rss', 'mounts', 'links', 'namespaces', 'rules', 'cgroups', 'processes', 'files'] as const
-await using host = await TestHost.start()
-const daemon = await host.startDaemon()
-process.stdout.write(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}\n`)
-const samples = await soak(host, daemon, cycles, (sample) => process.stdout.write(`| ${columns.map((column) => sample[column]).join(' | ')} |\n`))
-const grown = growth(samples)
-process.stdout.write(grown.length === 0 ? 'nothing grows\n' : `these grow:\n${grown.join('\n')}\n`)
-process.exitCode = grown.length === 0 ? 0 : 1
+const host = await TestHost.start()
+try {
+  const daemon = await host.startDaemon()
+  process.stdout.write(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}\n`)
+  const samples = await soak(host, daemon, cycles, (sample) => process.stdout.write(`| ${columns.map((column) => sample[column]).join(' | ')} |\n`))
+  const grown = growth(samples)
+  process.stdout.write(grown.length === 0 ? 'nothing grows\n' : `these grow:\n${grown.join('\n')}\n`)
+  process.exitCode = grown.length === 0 ? 0 : 1
+} finally {
+  await host[Symbol.asyncDispose]()
+}

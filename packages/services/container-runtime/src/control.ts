@@ -1,4 +1,4 @@
-import { BerthError, isKind } from '@berth/core'
+import { BerthError } from '@berth/core'
 import type { Container } from './container.ts'
 import { type Context, emit, noteState } from './context.ts'
 import { endRun, expectEnd, signalRun, thaw } from './end-run.ts'

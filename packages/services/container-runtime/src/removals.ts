@@ -129,11 +129,12 @@ export class Removals {
     const sent = signal()
     run.signalled = sent.catch(() => {})
     const killed = sent.then(() => run.ended)
-    if (await endsWithin(killed, patience)) return void (await killed.catch((error: unknown) => this.#tell(container, error)))
+    const tell = (error: unknown): void => this.#tell(container, error)
+    if (await endsWithin(killed, patience)) return killed.catch(tell)
     // Its supervisor may be what does not answer.
     run.signalled = Promise.resolve()
     const destroyed = destroy().then(() => run.ended)
-    if (await endsWithin(destroyed, patience)) await destroyed.catch((error: unknown) => this.#tell(container, error))
+    if (await endsWithin(destroyed, patience)) await destroyed.catch(tell)
   }
 
   #tell({ id }: Container, error: unknown): void {

@@ -292,7 +292,8 @@ test('--rm: the removal is told after the end', async () => {
 test('--rm: a container with volumes is gone with all of them', async () => {
   await using engine = await fakeEngine({}, ({ volumes }) => ({ volumes: { ...volumes, mountPoints: () => [{ Type: 'volume', Destination: '/data' }] } }))
   await run(engine, 'c1', ['exit', '3'], { AutoRemove: true })
-  await engine.event('destroy')
+  const { action } = await engine.event('destroy')
+  expect(action).toBe('destroy')
   expectClean(engine)
 })
 

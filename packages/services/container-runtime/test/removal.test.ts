@@ -57,6 +57,7 @@ test('a supervisor that does not answer is killed', async () => {
   await run(engine)
   engine.faults.set('kill', hangs)
   await engine.runtime.containers.remove('c1', forced)
+  expect(engine.events.at(-1)).toMatchObject({ action: 'destroy' })
   await expectGone(engine)
   expectClean(engine)
 })
@@ -83,6 +84,7 @@ test.each([
   await engine.runtime.containers.remove('c1', forced)
   await expectGone(engine)
   await engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['true'] }, {})
+  expect(engine.events.at(-1)).toMatchObject({ action: 'create' })
 })
 
 test('what a forced removal left is given back in the background, or by the next engine', async () => {

@@ -135,5 +135,6 @@ test('what became unhealthy when the engine was killed is started again by the n
   await run(engine, ['serve'], restartUnhealthy, { Healthcheck: everyTime(['exit', '1']) })
   await cutOff(engine, 'kill', () => engine.event('health_status: unhealthy').then(() => {}))
   await engine.event('start', 2)
+  expect((await inspect(engine)).RestartCount).toBe(1)
   await engine.runtime.containers.remove('c1', forced)
 })
