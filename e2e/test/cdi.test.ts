@@ -34,7 +34,7 @@ devices:
     const given = await daemon.ok('run', '--rm', '--device', 'vendor.com/dev=one', 'busybox', 'sh', '-c', 'echo $VENDOR; head -c 3 /dev/vendor0 | wc -c; id -G; ls /vendor')
     expect(given).toMatch(/^here\n3\n0( \d+)* 4444\nvendor\.yaml$/)
     expect(JSON.parse(await host.sh(`cat ${host.dir}/hook`))).toMatchObject({ status: 'creating' })
-    expect(await daemon.ok('run', '--rm', 'busybox', 'sh', '-c', 'echo $VENDOR; ls /vendor 2>&1')).toMatch(/No such file/)
+    expect(await daemon.ok('run', '--rm', 'busybox', 'sh', '-c', 'echo $VENDOR; [ -e /vendor ] || echo without')).toBe('\nwithout')
   })
 
   it('says in the words of Docker what it does not find, and what no driver serves', async () => {

@@ -28,6 +28,11 @@ export class Leftovers implements Disposable {
     this.#ctx = ctx
   }
 
+  /** Containers that may still have what was given to them, their processes too. */
+  get containers(): Container[] {
+    return [...this.#byId.values()].map(({ container }) => container)
+  }
+
   /** IDs of containers that clients do not see any more. */
   get hidden(): string[] {
     return [...this.#byId.values()].filter(({ container }) => container.record.phase === 'removed').map(({ container }) => container.id)

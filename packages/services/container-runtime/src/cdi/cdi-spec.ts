@@ -40,7 +40,7 @@ export interface CdiDeviceNode {
   gid?: number
 }
 
-export interface CdiMount {
+interface CdiMount {
   hostPath: string
   containerPath: string
   type?: string
@@ -57,7 +57,7 @@ export interface CdiHook {
 
 /** The versions of the specification, in their order. */
 const versions = ['0.3.0', '0.4.0', '0.5.0', '0.6.0', '0.7.0', '0.8.0', '1.0.0', '1.1.0']
-export const hookNames = ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop']
+const hookNames = ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop']
 
 const vendorPattern = /^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/
 const devicePattern = /^[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$/

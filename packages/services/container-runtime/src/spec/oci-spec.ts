@@ -28,7 +28,7 @@ export interface OciSpec {
 /** By the step of a container's life at which they are run. @see config.md, POSIX-platform Hooks */
 export type OciHooks = Record<string, { path: string; args?: string[]; env?: string[]; timeout?: number }[]>
 
-export interface OciIdMapping {
+interface OciIdMapping {
   containerID: number
   hostID: number
   size: number

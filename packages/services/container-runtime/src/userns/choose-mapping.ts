@@ -61,7 +61,8 @@ function ownMapping(ctx: Context, mode: string): IdRange | undefined {
   const { remap, mode: byDefault = 'host' } = ctx.options.userns ?? {}
   if (mode === '' && remap) return remapRange(remap, readSubordinateFiles())
   if (mode !== 'private' && byDefault !== 'private') return undefined
-  const taken = ctx.containers.all().flatMap(({ record }) => record.definition.userns ?? [])
+  // A process that does not die keeps its IDs when its container is gone.
+  const taken = [...ctx.containers.all(), ...ctx.leftovers.containers].flatMap(({ record }) => record.definition.userns ?? [])
   if (remap) taken.push(remapRange(remap, readSubordinateFiles()))
   return freeRange(readSubordinateFiles(), taken)
 }

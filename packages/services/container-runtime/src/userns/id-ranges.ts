@@ -16,7 +16,7 @@ export interface SubordinateFiles {
 }
 
 /** How many IDs a container's user namespace has. */
-export const rangeSize = 65_536
+const rangeSize = 65_536
 
 /** Where ranges are taken from that no file gives: the upper half of all IDs, which is what other engines keep for containers too. */
 const defaultPool = { first: 2 ** 31, count: 2 ** 31 - rangeSize }
