@@ -51,6 +51,10 @@ export class DockerDaemon {
     return join(this.#dir, 'docker.sock')
   }
 
+  get dataRoot(): string {
+    return join(this.#dir, 'data')
+  }
+
   docker(args: readonly string[], options?: CommandOptions): Promise<CommandResult> {
     return this.#host.run('docker', ['-H', `unix://${this.socket}`, ...args], { ...options, env: { DOCKER_CONFIG: join(this.#dir, 'config'), ...options?.env } })
   }

@@ -2,13 +2,19 @@ import type { LogEntry, LogStream } from '@berth/log-driver'
 import { parseTime } from './record-time.ts'
 
 const prefix = '{"log":"'
-const afterContent = { stdout: '","stream":"stdout",', stderr: '","stream":"stderr",' }
-const timeKey = '"time":"'
-const attributesKey = '"attrs":'
-const suffix = '"}'
-const newline = 0x0a
+const afterContent = /^","stream":"(stdout|stderr)",(?:"attrs":(\{.*\}),)?"time":"([^"]*)"\}\n$/
+const [newline, backslash, letterN] = [0x0a, 0x5c, 0x6e]
 
 type Attributes = Readonly<Record<string, string>>
+
+/** All that follows the content of a record, and what it says. */
+interface Tail {
+  /** In Latin 1, a character a byte. */
+  text: string
+  stream: LogStream
+  time: bigint
+  attributes: Attributes | undefined
+}
 
 /**
  * Makes entries of the records that a block of a json-file begins with. Lines without anything escaped but their newline, nearly all of them, are parts of the
@@ -16,11 +22,11 @@ type Attributes = Readonly<Record<string, string>>
  */
 export class RecordDecoder {
   readonly #block: Buffer
+  /** The same in Latin 1, a character a byte: searching in it is faster. */
   readonly #text: string
   #nextEscape: number
-  /** The last ones that were read: most records have the same. */
-  readonly #time = { text: '-', value: 0n }
-  #attributes: { text: string; values: Attributes } | undefined
+  /** Of the last record: most have the same. */
+  #tail: Tail = { text: '', stream: 'stdout', time: 0n, attributes: undefined }
 
   constructor(block: Buffer) {
     this.#block = block
@@ -30,64 +36,56 @@ export class RecordDecoder {
 
   /** @returns the bytes of whole records */
   decode(entries: LogEntry[]): number {
-    const text = this.#text
-    let start = 0
-    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', start)) {
-      const entry = this.#plain(start, end) ?? parseRecord(this.#block.toString('utf8', start, end))
-      if (entry) entries.push(entry)
-      start = end + 1
+    const block = this.#block
+    for (let start = 0; ; ) {
+      const mark = this.#endOfPlainContent(start)
+      let end = mark === -1 || !this.#hasTail(mark) ? -1 : mark + this.#tail.text.length
+      if (end === -1) {
+        end = block.indexOf(newline, start) + 1
+        if (end === 0) return start
+        if (mark === -1 || !this.#readTail(mark, end)) {
+          const entry = parseRecord(block.toString('utf8', start, end))
+          if (entry) entries.push(entry)
+          start = end
+          continue
+        }
+      }
+      entries.push(this.#entry(start + prefix.length, mark))
+      start = end
     }
-    return start
   }
 
-  /** The entry of a record that needs no parser; undefined for others. */
-  #plain(start: number, end: number): LogEntry | undefined {
+  /** Where the quote stands behind content that needs no parser; -1 when there is no such content. Quotes of the content itself are escaped. */
+  #endOfPlainContent(start: number): number {
     const text = this.#text
     const content = start + prefix.length
-    // Quotes of the content are escaped: the first plain one ends it, whatever a container wrote.
-    const mark = text.indexOf('"', content)
-    if (mark === -1 || !text.startsWith(prefix, start)) return undefined
     if (this.#nextEscape !== -1 && this.#nextEscape < content) this.#nextEscape = text.indexOf('\\', content)
-    const isWhole = this.#nextEscape === mark - 2 && text.charCodeAt(mark - 1) === 0x6e
-    if (!isWhole && this.#nextEscape !== -1 && this.#nextEscape < mark) return undefined
-    const stream = text.startsWith(afterContent.stdout, mark) ? 'stdout' : 'stderr'
-    if (!text.startsWith(afterContent[stream], mark) || !text.endsWith(suffix, end)) return undefined
-    let next = mark + afterContent.stdout.length
-    let attributes: Attributes | undefined
-    if (text.startsWith(attributesKey, next)) {
-      const last = text.lastIndexOf(`,${timeKey}`, end)
-      if (last < next) return undefined
-      attributes = this.#attributesFrom(next + attributesKey.length, last)
-      if (!attributes) return undefined
-      next = last + 1
-    }
-    if (!text.startsWith(timeKey, next)) return undefined
-    const time = this.#timeFrom(next + timeKey.length, end - suffix.length)
-    if (time === undefined) return undefined
+    const escape = this.#nextEscape
+    const mark = text.indexOf('"', content)
+    if (mark === -1 || !text.startsWith(prefix, start)) return -1
+    return escape === -1 || escape > mark || (escape === mark - 2 && text.charCodeAt(mark - 1) === letterN) ? mark : -1
+  }
+
+  #hasTail(mark: number): boolean {
+    return this.#tail.text !== '' && this.#text.startsWith(this.#tail.text, mark)
+  }
+
+  #readTail(mark: number, end: number): boolean {
+    const [, stream, attrs, timeText = ''] = afterContent.exec(this.#block.toString('utf8', mark, end)) ?? []
+    const time = stream === undefined ? undefined : parseTime(timeText)
+    const attributes = attrs === undefined ? undefined : parseAttributes(attrs)
+    if (time === undefined || (attrs !== undefined && !attributes)) return false
+    this.#tail = { text: this.#text.slice(mark, end), stream: stream as LogStream, time, attributes }
+    return true
+  }
+
+  #entry(start: number, mark: number): LogEntry {
+    const { stream, time, attributes } = this.#tail
+    const isWhole = mark >= start + 2 && this.#block[mark - 2] === backslash
     if (isWhole) this.#block[mark - 2] = newline
-    return entryOf(stream, time, this.#block.subarray(content, isWhole ? mark - 1 : mark), attributes)
+    const line = this.#block.subarray(start, isWhole ? mark - 1 : mark)
+    return attributes ? { stream, time, line, attributes } : { stream, time, line }
   }
-
-  #timeFrom(start: number, end: number): bigint | undefined {
-    const last = this.#time
-    if (end - start === last.text.length && this.#text.startsWith(last.text, start)) return last.value
-    const text = this.#text.slice(start, end)
-    const value = parseTime(text)
-    if (value !== undefined) Object.assign(last, { text, value })
-    return value
-  }
-
-  #attributesFrom(start: number, end: number): Attributes | undefined {
-    const last = this.#attributes
-    if (last && end - start === last.text.length && this.#text.startsWith(last.text, start)) return last.values
-    const values = parseAttributes(this.#block.toString('utf8', start, end))
-    if (values) this.#attributes = { text: this.#text.slice(start, end), values }
-    return values
-  }
-}
-
-function entryOf(stream: LogStream, time: bigint, line: Buffer, attributes: Attributes | undefined): LogEntry {
-  return attributes ? { stream, time, line, attributes } : { stream, time, line }
 }
 
 function parseRecord(record: string): LogEntry | undefined {
@@ -95,7 +93,10 @@ function parseRecord(record: string): LogEntry | undefined {
     const { log, stream, time, attrs } = JSON.parse(record) as Record<'log' | 'stream' | 'time' | 'attrs', unknown>
     if (typeof log !== 'string' || typeof time !== 'string' || (stream !== 'stdout' && stream !== 'stderr')) return undefined
     const value = parseTime(time)
-    return value === undefined ? undefined : entryOf(stream, value, Buffer.from(log), attributesIn(attrs))
+    if (value === undefined) return undefined
+    const entry: LogEntry = { stream, time: value, line: Buffer.from(log) }
+    const attributes = attributesIn(attrs)
+    return attributes ? { ...entry, attributes } : entry
   } catch {
     return undefined
   }

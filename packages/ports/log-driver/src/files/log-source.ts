@@ -6,7 +6,7 @@ import type { OpenedFile } from './file-set.ts'
 import type { RecordFormat } from './record-format.ts'
 
 const readFd = promisify(readCallback)
-const blockSize = 256 * 1024
+const blockSize = 64 * 1024
 /** No record is longer; a file in which one seems to be holds something else, and is passed over from there. */
 const maxRecordBytes = 2 * 1024 * 1024
 

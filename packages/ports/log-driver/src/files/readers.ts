@@ -67,7 +67,6 @@ export class LogReaders {
     if (follow) this.#followers.add(follower)
     const onAbort = () => follower.wake()
     signal?.addEventListener('abort', onAbort)
-    const timer = follow && until !== undefined ? setTimeout(onAbort, Math.min(Number((until - nowNano()) / 1_000_000n) + 1, longestTimer)) : undefined
     try {
       let skip = tail === undefined ? 0 : await this.#skipToTail(sources, queue, tail)
       while (!signal?.aborted) {
@@ -86,15 +85,16 @@ export class LogReaders {
           skip = 0
         } else {
           if (!follow || wasEnded || (until !== undefined && nowNano() > until)) return
-          await new Promise<void>((resolve) => {
-            follower.wake = resolve
-            // What happened while the last read was under way woke nobody.
-            if (this.#changes !== changes || signal?.aborted) resolve()
-          })
+          const { promise, resolve } = Promise.withResolvers<void>()
+          follower.wake = resolve
+          const timer = until === undefined ? undefined : setTimeout(resolve, Math.min(Number((until - nowNano()) / 1_000_000n) + 1, longestTimer))
+          // What happened while the last read was under way woke nobody.
+          if (this.#changes !== changes || signal?.aborted) resolve()
+          await promise
+          clearTimeout(timer)
         }
       }
     } finally {
-      clearTimeout(timer)
       this.#followers.delete(follower)
       signal?.removeEventListener('abort', onAbort)
       for (const source of queue) source.close()
