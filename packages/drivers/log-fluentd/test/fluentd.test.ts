@@ -5,7 +5,7 @@ import { silent } from '@berth/core'
 import { type Log, type LogDriver, maxEntryBytes } from '@berth/log-driver'
 import { describeLogDriver, loggedContainer } from '@berth/log-driver/contract'
 import { localLogDriver } from '@berth/log-local'
-import { ExtData } from '@msgpack/msgpack'
+import type { ExtData } from '@msgpack/msgpack'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { fluentdLogDriver } from '../src/index.ts'
 import { FluentdPeer } from './fluentd-peer.ts'
@@ -87,7 +87,7 @@ describe('the fluentd driver', () => {
     expect(peer.logs).toEqual(numbers(1, 10))
   })
 
-  it.each([{}, { 'fluentd-request-ack': 'true' }])('brings everything through restarts of the peer (%j)', async (more) => {
+  it.each<Record<string, string>>([{}, { 'fluentd-request-ack': 'true' }])('brings everything through restarts of the peer (%j)', async (more) => {
     const log = open(more)
     for (let round = 0; round < 5; round++) {
       write(log, round * 100 + 1, round * 100 + 50)

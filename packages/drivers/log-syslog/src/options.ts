@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { messageOf } from '@berth/core'
 import { checkOptions, invalidOption } from '@berth/log-driver'
 
-export type SyslogFormat = '' | 'rfc3164' | 'rfc5424' | 'rfc5424micro'
+type SyslogFormat = '' | 'rfc3164' | 'rfc5424' | 'rfc5424micro'
 
 export type SyslogAddress = { protocol: 'unix' | 'unixgram'; path: string } | { protocol: 'udp' | 'tcp' | 'tcp+tls'; host: string; port: number }
 
