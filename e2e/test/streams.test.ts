@@ -257,7 +257,7 @@ describe('clients that abort', () => {
     ]
     execs.push((JSON.parse((await post(`/containers/${id}/exec`, { Cmd: ['true'] })).text) as { Id: string }).Id)
     const abort = async (count: number): Promise<void> => {
-      for (let done = 0; done < count; done += 40) await Promise.all(Array.from({ length: 40 }, (_, index) => stages[(done + index) % stages.length]?.()))
+      for (let done = 0; done < count; done += 40) await Promise.all(Array.from({ length: 40 }, async (_, index) => stages[(done + index) % stages.length]?.()))
     }
     await abort(400)
     await eventually(async () => ((await openDescriptors()) < 200 ? true : undefined), { what: 'the end of the first clients' })

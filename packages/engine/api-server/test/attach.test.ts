@@ -90,7 +90,7 @@ describe('a client that is gone', () => {
     socket.end()
     await once(socket, 'finish')
     socket.destroy()
-    await detached
+    await expect(detached).resolves.toBeUndefined()
   })
 
   it('is noticed while its input waits for a process that does not read', async () => {
@@ -100,7 +100,7 @@ describe('a client that is gone', () => {
     await readUntil(socket, '\r\n\r\n')
     while (socket.write(Buffer.alloc(64 << 10)));
     socket.destroy()
-    await detached
+    await expect(detached).resolves.toBeUndefined()
   })
 })
 
@@ -151,7 +151,7 @@ describe('attach over WebSocket', () => {
     const socket = open(server, '/containers/a/attach/ws?stream=1&stdout=1')
     await once(socket, 'open')
     socket.terminate()
-    await detached
+    await expect(detached).resolves.toBeUndefined()
   })
 
   it('closes with the reason for a client that is cut off', async () => {

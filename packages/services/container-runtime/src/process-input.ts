@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream'
-import { DetachKeys } from './detach-keys.ts'
+import type { DetachKeys } from './detach-keys.ts'
 
 export interface ProcessInputOptions {
   /** The process's own input, once it is there; undefined when it takes none. */
