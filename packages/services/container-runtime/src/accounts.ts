@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { isErrno } from '@berth/core'
+import { BerthError, isErrno } from '@berth/core'
 import { mount, openInRoot, parseMountOptions, umount } from '@berth/linux'
 import type { Mount } from '@berth/snapshotter'
 import type { AccountFiles } from './spec/index.ts'
@@ -8,18 +8,22 @@ import type { AccountFiles } from './spec/index.ts'
 /** An account file larger than this is not one. */
 const sizeLimit = 1024 * 1024
 
-/** A file below a directory that a container may have filled with hostile links; undefined where there is none. */
+/**
+ * A file below a directory that a container may have filled with hostile links; undefined where there is none, or one that is too large.
+ * @throws `invalid-argument` for a pipe, a device or a directory, as the runtime opens it too and would wait for it without end (CVE-2024-9676)
+ */
 function readInside(root: number, path: string): string | undefined {
   let file: number
   try {
     file = openInRoot(root, path)
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) return undefined
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENXIO')) return undefined
     throw error
   }
   try {
     const stat = fstatSync(file)
-    return stat.isFile() && stat.size <= sizeLimit ? readFileSync(file, 'utf8') : undefined
+    if (!stat.isFile()) throw new BerthError('invalid-argument', 'ACCOUNTS_INVALID', `/${path} in the container is not a regular file`)
+    return stat.size <= sizeLimit ? readFileSync(file, 'utf8') : undefined
   } finally {
     closeSync(file)
   }

@@ -21,10 +21,12 @@ export class ExecSpecs {
     const { host } = container.record.definition
     const base = await this.#baseOf(container, run)
     const { uid, gid, additionalGids = [] } = base.user
+    // Read whoever it is, as the runtime opens them for each exec: a pipe among them is refused here, and would hold it up (CVE-2024-9676).
+    const files = accounts.ofProcess(container.state.pid)
     return buildExecProcess({
       container: base,
       host,
-      user: config.User ? resolveUser(config.User, accounts.ofProcess(container.state.pid), host.GroupAdd ?? []) : { uid, gid, additionalGids },
+      user: config.User ? resolveUser(config.User, files, host.GroupAdd ?? []) : { uid, gid, additionalGids },
       command: config.Cmd ?? [],
       env: config.Env ?? [],
       workingDir: config.WorkingDir || undefined,
