@@ -209,7 +209,7 @@ export class ShimRuntime implements OciRuntime {
   /** The program that runc's shim is to run; a script where it has arguments of its own. */
   #runtimeProgram(): string | undefined {
     if (this.#runtimeBinary === undefined || this.#runtimeArgs.length === 0) return this.#runtimeBinary
-    const script = join(this.#stateDir, 'runtime')
+    const script = join(this.#stateDir, 'with-arguments')
     mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })
     replaceFile(script, `#!/bin/sh\nexec ${[this.#runtimeBinary, ...this.#runtimeArgs].map(shellQuoted).join(' ')} "$@"\n`, 0o700)
     return script

@@ -160,6 +160,15 @@ describe('tasks under a shim', { timeout: 30_000 }, () => {
     await task.delete()
   })
 
+  it('gives the runtime the arguments that it was told to', async () => {
+    // Without them, and in this order, it is no runtime.
+    await using other = shimRuntime({ stateDir: join(root.stateDir, 'other'), runtimeBinary: '/usr/bin/env', runtimeArgs: ["A=it's", '/usr/sbin/runc'] })
+    const task = await other.create({ ...(await root.bundle(['/bin/sh', '-c', 'exit 8'])), stdio: none })
+    await task.start()
+    expect((await task.wait()).status).toBe(8)
+    await task.delete()
+  })
+
   it('runs several at once', async () => {
     const statuses = await Promise.all([1, 2, 3, 4].map(async (n) => {
       const { task } = await start(`exit ${n}`)
