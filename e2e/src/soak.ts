@@ -24,13 +24,20 @@ export interface SoakSample {
 
 const counted = ['descriptors', 'threads', 'mounts', 'links', 'namespaces', 'rules', 'cgroups', 'processes', 'files'] as const
 
+export interface SoakOptions {
+  cycles: number
+  /** How many samples; 10 when absent. */
+  count?: number
+  onSample?: (sample: SoakSample) => void
+}
+
 /**
  * Starts and stops containers, one after the other and some side by side, in the ways that leave traces: a published port, an anonymous volume, an exec, a health
- * check, a signal, `--rm`. Gives a sample after every tenth part, the first of which is the time that a daemon needs to have used everything once.
+ * check, a signal, `--rm`. Gives samples at equal distances; what comes before the first is what a daemon needs to have used everything once.
  */
-export async function soak(host: TestHost, daemon: Daemon, cycles: number, onSample: (sample: SoakSample) => void = () => {}): Promise<SoakSample[]> {
+export async function soak(host: TestHost, daemon: Daemon, { cycles, count = 10, onSample = () => {} }: SoakOptions): Promise<SoakSample[]> {
   const samples: SoakSample[] = []
-  const step = Math.max(1, Math.round(cycles / 10))
+  const step = Math.max(1, Math.round(cycles / count))
   for (let done = 0; done < cycles; ) {
     const batch = Math.min(step, cycles - done)
     for (let n = 0; n < batch; n += 2) await Promise.all([cycle(daemon, done + n), ...(n + 1 < batch ? [cycle(daemon, done + n + 1)] : [])])
@@ -48,7 +55,7 @@ export function growth(samples: readonly SoakSample[]): string[] {
   if (!first || !last) return ['there are no samples']
   const grown: string[] = counted.filter((what) => last[what] > first[what]).map((what) => `${what}: ${first[what]} after ${first.cycles} cycles, ${last[what]} after ${last.cycles}`)
   const least = (part: readonly SoakSample[]): number => Math.min(...part.map(({ pss }) => pss))
-  const [early, late] = [least(samples.slice(0, 3)), least(samples.slice(-3))]
+  const [early, late] = [least(samples.slice(0, -1)), least(samples.slice(-2))]
   if (late > early * 1.2 + 8192) grown.push(`memory: ${early} KiB at first, ${late} KiB in the end`)
   return grown
 }

@@ -11,7 +11,7 @@ const host = await TestHost.start()
 try {
   const daemon = await host.startDaemon()
   process.stdout.write(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}\n`)
-  const samples = await soak(host, daemon, cycles, (sample) => process.stdout.write(`| ${columns.map((column) => sample[column]).join(' | ')} |\n`))
+  const samples = await soak(host, daemon, { cycles, onSample: (sample) => process.stdout.write(`| ${columns.map((column) => sample[column]).join(' | ')} |\n`) })
   const grown = growth(samples)
   process.stdout.write(grown.length === 0 ? 'nothing grows\n' : `these grow:\n${grown.join('\n')}\n`)
   process.exitCode = grown.length === 0 ? 0 : 1

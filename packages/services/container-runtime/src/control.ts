@@ -28,6 +28,11 @@ async function intend(ctx: Context, container: Container, intent: Intent, work: 
   }
 }
 
+/** What is being started is neither running nor not: who asks for its end waits for what becomes of it. */
+async function settled(ctx: Context, container: Container): Promise<void> {
+  if (container.state.status === 'starting') await ctx.locks.run(container.id, async () => {})
+}
+
 export interface StopOptions {
   /** Seconds until SIGKILL; the container's own when absent, negative for never. */
   timeout?: number | undefined
@@ -46,6 +51,7 @@ function endIntent(kind: EndIntent['kind'], container: Container, { timeout, sig
 /** Ends a container in an orderly way, then by force. Throws `not-modified` when it does not run, `internal` when it cannot be killed. */
 export async function stopContainer(ctx: Context, lifecycle: Lifecycle, container: Container, options: StopOptions): Promise<void> {
   const intent = endIntent('stop', container, options)
+  await settled(ctx, container)
   if (!container.isRunning) throw new BerthError('not-modified', 'CONTAINER_NOT_RUNNING', `Container ${container.id} is not running`)
   container.state.manuallyStopped = !options.byEngine
   await intend(ctx, container, intent, async () => {
@@ -67,6 +73,7 @@ async function endContainer(ctx: Context, lifecycle: Lifecycle, container: Conta
 /** Stops when it runs, starts, and tells so. */
 export async function restartContainer(ctx: Context, lifecycle: Lifecycle, container: Container, options: StopOptions): Promise<void> {
   const intent = endIntent('restart', container, options)
+  await settled(ctx, container)
   await intend(ctx, container, intent, async () => {
     ctx.failPoint('restart.recorded')
     if (container.isRunning) await endContainer(ctx, lifecycle, container, intent)
@@ -80,6 +87,7 @@ export async function restartContainer(ctx: Context, lifecycle: Lifecycle, conta
 export async function killContainer(ctx: Context, lifecycle: Lifecycle, container: Container, ref: string, text: string | undefined): Promise<void> {
   const signal = text ? parseSignal(text) : sigkill
   const isStop = signal === sigkill || signal === stopSignalOf(container.record.definition.config)
+  await settled(ctx, container)
   const work = async (): Promise<void> => {
     if (isStop && (await lifecycle.cancelRestart(container))) return
     const { run } = container

@@ -275,6 +275,20 @@ describe('stop and kill', () => {
   })
 })
 
+test.each(['stop', 'kill'] as const)('a %s waits for a start that is under way', async (operation) => {
+  await using engine = await fakeEngine()
+  await engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['serve'] }, {})
+  const reached = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  engine.faults.set('start', () => (reached.resolve(), goOn.promise))
+  const started = engine.runtime.containers.start('c1')
+  await reached.promise
+  const ended = engine.runtime.containers[operation]('c1', { timeout: 60 })
+  goOn.resolve()
+  await Promise.all([started, ended])
+  expect(await stateOf(engine, 'c1')).toMatchObject({ Status: 'exited' })
+})
+
 test('--rm: the removal is told after the end', async () => {
   await using engine = await fakeEngine()
   const { containers } = engine.runtime
