@@ -12,6 +12,7 @@ export function checkEndpoint(ctx: Context, network: NetworkRecord, settings: En
   const isNamed = hasNames(ctx, network)
   if (Aliases?.length && !isNamed) throw invalid('NETWORK_ALIAS_UNSUPPORTED', 'invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks')
   for (const [family, address] of [[4, IPAMConfig?.IPv4Address], [6, IPAMConfig?.IPv6Address]] as const) if (address) checkAddress(network, isNamed, family, address) // prettier-ignore
+  if (IPAMConfig?.LinkLocalIPs?.length) throw invalid('ADDRESS_UNSUPPORTED', 'invalid endpoint settings:\nlink-local addresses are not supported')
   if (MacAddress && !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(MacAddress)) throw invalid('MAC_ADDRESS_INVALID', `invalid MAC address: ${MacAddress}`)
   for (const link of Links ?? []) parseLink(link)
   return { networkId: network.id, networkName: network.name, wanted: { IPAMConfig: IPAMConfig ?? null, Links, Aliases, DriverOpts, GwPriority, MacAddress: MacAddress?.toLowerCase() }, active: undefined }

@@ -118,6 +118,7 @@ describe('containers', () => {
     expect(networks.settings(fixed.containerId).Networks?.['shaped']).toMatchObject({ IPAddress: '10.55.0.2', GlobalIPv6Address: 'fd00:55::9', GlobalIPv6PrefixLen: 64, IPv6Gateway: 'fd00:55::1', MacAddress: '02:00:00:00:00:0a', IPAMConfig: wanted.shaped.IPAMConfig })
     await expect(run(networks, 'late', { networkMode: 'shaped', endpoints: { shaped: { IPAMConfig: { IPv4Address: '10.55.0.2' } } } })).rejects.toEqual(refused('conflict', 'Address already in use'))
     await expect(run(networks, 'late', { networkMode: 'shaped', endpoints: { shaped: { IPAMConfig: { IPv4Address: '10.55.0.1' } } } })).rejects.toEqual(refused('conflict', 'Address already in use'))
+    await expect(run(networks, 'late', { networkMode: 'shaped', endpoints: { shaped: { IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } } } })).rejects.toEqual(refused('invalid-argument', /link-local addresses are not supported/))
     await expect(run(networks, 'late', { networkMode: 'shaped', endpoints: { shaped: { IPAMConfig: { IPv4Address: '10.56.0.1' } } } })).rejects.toEqual(refused('invalid-argument', /no configured subnet/))
     await networks.create({ Name: 'auto' })
     await expect(run(networks, 'late', { networkMode: 'auto', endpoints: { auto: { IPAMConfig: { IPv4Address: '172.18.0.9' } } } })).rejects.toEqual(refused('invalid-argument', /user specified IP address is supported only when connecting to networks with user configured subnets/))

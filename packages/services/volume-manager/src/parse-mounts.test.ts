@@ -24,7 +24,7 @@ describe('mounts', () => {
     [{ Type: 'bind', Target: '/x' }, /Source must not be empty/],
     [{ Type: 'volume', Source: 'x', Target: '' }, /Target must not be empty/],
     [{ Type: 'tmpfs', Source: 'x', Target: '/x' }, /Source must not be specified/],
-    [{ Type: 'npipe', Source: 'x', Target: '/x' }, /unknown or not supported/],
+    [{ Type: 'npipe', Source: 'x', Target: '/x' }, /mount type unknown/],
   ] as const)('refuses %j', (mount, message) => {
     expect(() => parseMount(mount)).toThrow(message)
   })
@@ -33,6 +33,20 @@ describe('mounts', () => {
     expect(parseMount({ Type: 'tmpfs', Target: '/t', TmpfsOptions: { SizeBytes: 1024, Mode: 0o700 } })).toMatchObject({
       options: ['noexec', 'nosuid', 'nodev', 'size=1024', 'mode=700'],
     })
+  })
+
+  it('honours every option of a mount, or refuses it', () => {
+    const bind = { Type: 'bind', Source: '/s', Target: '/t', ReadOnly: true } as const
+    expect(parseMount({ ...bind, BindOptions: { ReadOnlyForceRecursive: true } })).toMatchObject({ readonly: true, readonlyBelow: true })
+    expect(parseMount({ ...bind, BindOptions: { ReadOnlyNonRecursive: true, NonRecursive: true } })).toMatchObject({ readonly: true, recursive: false })
+    expect(() => parseMount({ ...bind, BindOptions: { ReadOnlyForceRecursive: true, ReadOnlyNonRecursive: true } })).toThrow(/exclude each other/)
+    expect(() => parseMount({ ...bind, ReadOnly: false, BindOptions: { ReadOnlyForceRecursive: true } })).toThrow(/need ReadOnly/)
+    expect(parseMount({ ...bind, Consistency: 'cached' })).toMatchObject({ kind: 'bind' })
+    expect(() => parseMount({ ...bind, Consistency: 'whatever' })).toThrow(/invalid consistency/)
+    expect(() => parseMount({ ...bind, ImageOptions: { Subpath: 'x' } })).toThrow(/ImageOptions must not be specified/)
+    expect(parseMount({ Type: 'tmpfs', Target: '/t', TmpfsOptions: { Options: [['exec'], ['uid', '5']] } })).toMatchObject({ options: ['nosuid', 'nodev', 'exec', 'uid=5'] })
+    expect(() => parseMount({ Type: 'tmpfs', Target: '/t', TmpfsOptions: { Options: [['context', 'x']] } })).toThrow(/invalid tmpfs option/)
+    for (const Type of ['npipe', 'cluster', 'image'] as const) expect(() => parseMount({ Type, Source: 's', Target: '/t' })).toThrow(`invalid mount config for type "${Type}": mount type unknown`)
   })
 
   it('lets no option through to the kernel that is not a tmpfs option', () => {

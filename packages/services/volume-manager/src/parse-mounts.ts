@@ -3,7 +3,7 @@ import { BerthError } from '@berth/core'
 
 /** One place in a container where something of the outside appears, as asked for. */
 export type MountRequest =
-  | { kind: 'bind'; destination: string; source: string; readonly: boolean; propagation: string; recursive: boolean; createSource: boolean; mode: string }
+  | { kind: 'bind'; destination: string; source: string; readonly: boolean; readonlyBelow?: boolean; propagation: string; recursive: boolean; createSource: boolean; mode: string }
   | { kind: 'volume'; destination: string; name: string | undefined; driver: string | undefined; options: Record<string, string>; labels: Record<string, string>; readonly: boolean; copyUp: boolean; mode: string }
   | { kind: 'tmpfs'; destination: string; options: string[] }
 
@@ -59,12 +59,15 @@ export function parseBind(spec: string, defaultDriver?: string): MountRequest {
 
 /** `HostConfig.Mounts`. */
 export function parseMount(mount: Mount): MountRequest {
-  const { Type, Source = '', Target = '', ReadOnly, BindOptions, VolumeOptions, TmpfsOptions } = mount
+  const { Type, Source = '', Target = '', ReadOnly, Consistency, BindOptions, VolumeOptions, ImageOptions, TmpfsOptions } = mount
   const config = (message: string): BerthError => invalid(`invalid mount config for type "${Type}": ${message}`)
   if (Target === '') throw config('field Target must not be empty')
   if (!Target.startsWith('/')) throw config(`invalid mount path: '${Target}' mount path must be absolute`)
   const destination = destinationOf(Target, Target)
   const readonly = ReadOnly ?? false
+  // What a virtual machine with the source in its host would do: there is none between.
+  if (Consistency && !['default', 'consistent', 'cached', 'delegated'].includes(Consistency)) throw config(`invalid consistency: ${Consistency}`)
+  if (ImageOptions) throw config('field ImageOptions must not be specified')
   switch (Type) {
     case 'bind': {
       if (VolumeOptions) throw config('field VolumeOptions must not be specified')
@@ -73,7 +76,11 @@ export function parseMount(mount: Mount): MountRequest {
       if (!Source.startsWith('/')) throw config(`invalid mount path: '${Source}' mount path must be absolute`)
       const propagation = BindOptions?.Propagation || 'rprivate'
       if (!propagations.includes(propagation)) throw config(`invalid propagation mode: ${propagation}`)
-      return { kind: 'bind', destination, source: Source, readonly, propagation, recursive: !BindOptions?.NonRecursive, createSource: BindOptions?.CreateMountpoint ?? false, mode: '' }
+      const { ReadOnlyNonRecursive, ReadOnlyForceRecursive } = BindOptions ?? {}
+      if ((ReadOnlyNonRecursive || ReadOnlyForceRecursive) && !readonly) throw config('read-only options need ReadOnly')
+      if (ReadOnlyNonRecursive && ReadOnlyForceRecursive) throw config('ReadOnlyNonRecursive and ReadOnlyForceRecursive exclude each other')
+      if (ReadOnlyForceRecursive && BindOptions?.NonRecursive) throw config('ReadOnlyForceRecursive and NonRecursive exclude each other')
+      return { kind: 'bind', destination, source: Source, readonly, ...(ReadOnlyForceRecursive ? { readonlyBelow: true } : {}), propagation, recursive: !BindOptions?.NonRecursive, createSource: BindOptions?.CreateMountpoint ?? false, mode: '' }
     }
     case 'volume': {
       if (BindOptions) throw config('field BindOptions must not be specified')
@@ -89,27 +96,34 @@ export function parseMount(mount: Mount): MountRequest {
       if (Source !== '') throw config('field Source must not be specified')
       if (BindOptions) throw config('field BindOptions must not be specified')
       if (VolumeOptions) throw config('field VolumeOptions must not be specified')
+      const given = new Set((TmpfsOptions?.Options ?? []).map(([name]) => name))
       return {
         kind: 'tmpfs', destination,
         options: [
-          'noexec', 'nosuid', 'nodev', ...(readonly ? ['ro'] : []),
+          ...['noexec', 'nosuid', 'nodev'].filter((flag) => !given.has(flag.slice(2)) && !given.has(flag)), ...(readonly ? ['ro'] : []),
           ...(TmpfsOptions?.SizeBytes ? [`size=${TmpfsOptions.SizeBytes}`] : []),
           ...(TmpfsOptions?.Mode ? [`mode=${TmpfsOptions.Mode.toString(8)}`] : []),
+          ...tmpfsOptions((TmpfsOptions?.Options ?? []).map((parts) => parts.join('='))),
         ],
       } // prettier-ignore
     }
     default:
-      throw invalid(`mount type ${Type ?? ''} unknown or not supported`)
+      throw config('mount type unknown')
   }
 }
 
 const tmpfsFlags = ['ro', 'rw', 'exec', 'noexec', 'suid', 'nosuid', 'dev', 'nodev', 'sync', 'async', 'atime', 'noatime', 'relatime', 'strictatime', 'diratime', 'nodiratime']
 const tmpfsValues = /^(size|nr_inodes|nr_blocks|mode|uid|gid|huge)=[\w%.]+$/
 
+/** Throws `invalid-argument` for what is no option of a tmpfs. */
+function tmpfsOptions(options: string[]): string[] {
+  for (const option of options) if (!tmpfsFlags.includes(option) && !tmpfsValues.test(option)) throw invalid(`invalid tmpfs option ["${option}"]`)
+  return options
+}
+
 /** `HostConfig.Tmpfs`: destination to options, comma-separated. */
 export function parseTmpfs(path: string, options: string): MountRequest {
-  const given = options.split(',').filter(Boolean)
-  for (const option of given) if (!tmpfsFlags.includes(option) && !tmpfsValues.test(option)) throw invalid(`invalid tmpfs option ["${option}"]`)
+  const given = tmpfsOptions(options.split(',').filter(Boolean))
   const base = ['nosuid', 'nodev', 'noexec'].filter((flag) => !given.includes(flag.slice(2)) && !given.includes(flag))
   return { kind: 'tmpfs', destination: destinationOf(path, path), options: [...base, ...given] }
 }

@@ -323,9 +323,9 @@ function useOf(containerId: string, request: MountRequest, defaultDriver: string
       return { containerId, point, volume: name, anonymous, mount: undefined, createSource: false }
     }
     case 'bind': {
-      const { source, readonly, propagation, recursive, createSource, mode } = request
+      const { source, readonly, readonlyBelow, propagation, recursive, createSource, mode } = request
       const point: MountPoint = { Type: 'bind', Source: source, Destination: destination, Mode: mode, RW: !readonly, Propagation: propagation as MountPoint['Propagation'] }
-      const mount = { destination, type: 'bind', source, options: [recursive ? 'rbind' : 'bind', readonly ? 'ro' : 'rw', propagation] }
+      const mount = { destination, type: 'bind', source, options: [recursive ? 'rbind' : 'bind', readonly ? (readonlyBelow ? 'rro' : 'ro') : 'rw', propagation] }
       return { containerId, point, volume: undefined, anonymous: false, mount, createSource }
     }
     case 'tmpfs': {
