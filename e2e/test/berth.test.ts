@@ -51,6 +51,22 @@ describe('berth, our command line', () => {
     await ok('volume', 'rm', 'vol')
   })
 
+  it('takes the flags of docker, and those of this engine', async () => {
+    await host.sh(`printf '{"defaultAction":"SCMP_ACT_ALLOW"}' > ${host.dir}/profile.json`)
+    const flags = ['--annotation', 'a=b', '--security-opt', `seccomp=${host.dir}/profile.json`, '--restart-unhealthy', '--exec-on-disconnect', 'kill', '--ulimit', 'nofile=100:200', '--stop-timeout', '3', '--health-cmd', 'true', '--health-start-interval', '1s', '--cidfile', `${host.dir}/id`, '--cpu-quota', '50000']
+    const id = await ok('run', '-d', '--name', 'flagged', ...flags, 'busybox', 'sh', '-c', 'ulimit -n; exec sleep 300')
+    expect(await host.sh(`cat ${host.dir}/id`)).toBe(id)
+    const [{ HostConfig, Config, SizeRw }] = JSON.parse(await ok('inspect', '-s', 'flagged')) as [{ HostConfig: Record<string, unknown>; Config: Record<string, unknown>; SizeRw: number }]
+    expect(HostConfig).toMatchObject({ Annotations: { a: 'b', 'io.berth.restart-unhealthy': 'true', 'io.berth.exec-on-disconnect': 'kill' }, SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}'], CpuQuota: 50000 })
+    expect(Config).toMatchObject({ StopTimeout: 3, Healthcheck: { StartInterval: 1e9 } })
+    expect(SizeRw).toBe(0)
+    await eventually(async () => ((await ok('logs', 'flagged')) === '100' ? true : undefined))
+    await ok('update', '--restart', 'on-failure:2', '--memory', '64m', '--memory-swap', '64m', 'flagged')
+    expect(await ok('inspect', '-f', '{{json .HostConfig.RestartPolicy}}', 'flagged')).toBe('{"Name":"on-failure","MaximumRetryCount":2}')
+    expect((await daemon.berth(['run', '--cidfile', `${host.dir}/id`, 'busybox'])).stderr).toMatch(/^berth: container ID file found/)
+    await ok('rm', '-f', 'flagged')
+  })
+
   it('says what is wrong in one sentence', async () => {
     expect(await daemon.berth(['inspect', 'nope'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/^berth: .*nope.*\n$/i) })
     expect(await host.run('sh', ['-c', `${process.cwd()}/node_modules/.bin/berth -H unix:///nowhere.sock ps`])).toMatchObject({ code: 1, stderr: expect.stringMatching(/^berth: .*\/nowhere\.sock.*\n$/) })
