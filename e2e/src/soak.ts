@@ -55,7 +55,8 @@ export function growth(samples: readonly SoakSample[]): string[] {
   if (!first || !last) return ['there are no samples']
   const grown: string[] = counted.filter((what) => last[what] > first[what]).map((what) => `${what}: ${first[what]} after ${first.cycles} cycles, ${last[what]} after ${last.cycles}`)
   const least = (part: readonly SoakSample[]): number => Math.min(...part.map(({ pss }) => pss))
-  const [early, late] = [least(samples.slice(0, -1)), least(samples.slice(-2))]
+  const third = Math.ceil(samples.length / 3)
+  const [early, late] = [least(samples.slice(0, third)), least(samples.slice(-third))]
   if (late > early * 1.2 + 8192) grown.push(`memory: ${early} KiB at first, ${late} KiB in the end`)
   return grown
 }
