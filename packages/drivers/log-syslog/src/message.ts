@@ -46,8 +46,14 @@ const tab = 0x09
 const isControl = (byte: number): boolean => (byte < 0x20 && byte !== tab) || byte === 0x7f
 
 function withoutControls(text: Uint8Array): Uint8Array {
-  if (!text.some(isControl)) return text
-  const parts: string[] = []
-  for (const byte of text) parts.push(isControl(byte) ? `#${byte.toString(8).padStart(3, '0')}` : String.fromCharCode(byte))
-  return Buffer.from(parts.join(''), 'latin1')
+  let found = 0
+  for (const byte of text) if (isControl(byte)) found++
+  if (found === 0) return text
+  const shown = Buffer.allocUnsafe(text.length + 3 * found)
+  let size = 0
+  for (const byte of text) {
+    if (isControl(byte)) size += shown.write(`#${byte.toString(8).padStart(3, '0')}`, size, 'latin1')
+    else shown[size++] = byte
+  }
+  return shown
 }

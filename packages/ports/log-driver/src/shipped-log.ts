@@ -1,4 +1,4 @@
-import type { Log, LogEntry, LogStream, ReadLogOptions } from './index.ts'
+import { batchesOf, type Log, type LogEntry, type LogStream, type ReadLogOptions } from './index.ts'
 import type { Shipping } from './shipping-loop.ts'
 
 interface ShippedLogHooks {
@@ -46,6 +46,10 @@ export class ShippedLog implements Log {
 
   read(options: ReadLogOptions): AsyncIterable<LogEntry> {
     return this.#cache.read(options)
+  }
+
+  readBatches(options: ReadLogOptions): AsyncIterable<readonly LogEntry[]> {
+    return batchesOf(this.#cache, options)
   }
 
   close(): void {

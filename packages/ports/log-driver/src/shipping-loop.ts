@@ -10,6 +10,8 @@ interface Item {
   /** Where the log stands when the peer has this. */
   after: Omit<Cursor, 'isDone'>
   cost: number
+  /** When it was sent, by `performance.now()`. */
+  at: number
 }
 
 export interface ShippingOptions {
@@ -48,8 +50,9 @@ export class Shipping {
   #queued = 0
   /** Bytes in the queue and beyond, until the peer has them. */
   #held = 0
-  /** Sent a moment ago, with the time of that. */
-  #unconfirmed: (Item & { at: number })[] = []
+  /** Sent a moment ago, and the bytes of that. */
+  #unconfirmed: Item[] = []
+  #unconfirmedBytes = 0
   #sent: Omit<Cursor, 'isDone'>
   /** Of everything that the peer does not have, what it takes in the cache. */
   #waiting = 0
@@ -136,11 +139,13 @@ export class Shipping {
     }
   }
 
-  async #pull(entries: AsyncGenerator<LogEntry>, { signal }: AbortController): Promise<void> {
+  async #pull(batches: AsyncGenerator<readonly LogEntry[]>, { signal }: AbortController): Promise<void> {
     try {
-      for await (const entry of entries) {
+      for await (const entries of batches) {
         if (signal.aborted) return
-        this.#enqueue(entry)
+        for (const entry of entries) this.#enqueue(entry)
+        if (!this.#options.limits.isBlocking && this.#waiting >= this.#options.limits.capacity) this.#dropOldest()
+        this.#wake()
         while (this.#queued >= maxQueued && !signal.aborted) await this.#changed()
         if (signal.aborted) return
       }
@@ -164,11 +169,9 @@ export class Shipping {
     const text = entry.line.at(-1) === 0x0a ? entry.line.subarray(0, -1) : entry.line
     this.#pulled = { position: nextPosition(this.#pulled.position, entry), openLines }
     const cost = costOf(entry.line.length)
-    this.#queue.push({ entry: { stream: entry.stream, time: entry.time, text, ...(partial && { partial }) }, after: this.#pulled, cost })
+    this.#queue.push({ entry: { stream: entry.stream, time: entry.time, text, ...(partial && { partial }) }, after: this.#pulled, cost, at: 0 })
     this.#queued += cost
     this.#held += cost
-    if (!this.#options.limits.isBlocking && this.#waiting >= this.#options.limits.capacity) this.#dropOldest()
-    this.#wake()
   }
 
   /** Entries that no peer was there for make room for new ones. */
@@ -238,7 +241,11 @@ export class Shipping {
     this.#failures = 0
     this.#dropped = 0
     const at = performance.now()
-    this.#unconfirmed.push(...batch.map((item) => ({ ...item, at })))
+    for (const item of batch) {
+      item.at = at
+      this.#unconfirmedBytes += item.cost
+    }
+    this.#unconfirmed.push(...batch)
     if (this.#isLost) this.#lost()
     else if (confirmAfter === 0) this.#confirm(this.#unconfirmed.length)
     else this.#confirmLater()
@@ -248,7 +255,7 @@ export class Shipping {
     const { tell } = this.#options
     if (this.#failures++ === 0) tell('warn', 'the peer of a log does not take its output, which is kept and sent later', { error: messageOf(error) })
     const delay = this.#shipper?.retryDelay?.(this.#failures) ?? Math.min(longestRetry, 125 * 2 ** Math.min(this.#failures, 10))
-    this.#putBack([...this.#unconfirmed.splice(0), ...batch])
+    this.#putBack([...this.#takeUnconfirmed(), ...batch])
     this.#wake()
     if (delay !== 'give-up') return this.#wait(delay)
     tell('error', 'output was given up, as its peer has not taken it for too long', { entries: batch.length })
@@ -265,12 +272,17 @@ export class Shipping {
     this.#isLost = true
     // What is being sent comes after it.
     if (this.#isSending || this.#unconfirmed.length === 0) return
-    this.#putBack(this.#unconfirmed.splice(0))
+    this.#putBack(this.#takeUnconfirmed())
     this.#wake()
   }
 
+  #takeUnconfirmed(): Item[] {
+    this.#unconfirmedBytes = 0
+    return this.#unconfirmed.splice(0)
+  }
+
   #confirmLater(): void {
-    let size = this.#unconfirmed.reduce((sum, { cost }) => sum + cost, 0)
+    let size = this.#unconfirmedBytes
     let early = 0
     while (size > maxUnconfirmed) size -= this.#unconfirmed[early++]!.cost
     this.#confirm(early)
@@ -292,7 +304,10 @@ export class Shipping {
   #confirm(count: number): void {
     if (count === 0) return
     const confirmed = this.#unconfirmed.splice(0, count)
-    for (const item of confirmed) this.#discount(item)
+    for (const item of confirmed) {
+      this.#discount(item)
+      this.#unconfirmedBytes -= item.cost
+    }
     this.#sent = confirmed.at(-1)!.after
     this.#saveLater()
     this.#wake()

@@ -1,4 +1,4 @@
-import type { Log, LogEntry } from './index.ts'
+import { batchesOf, type Log, type LogEntry } from './index.ts'
 import { nextPosition, type Position } from './shipping-cursor.ts'
 
 const everything = { stdout: true, stderr: true }
@@ -13,32 +13,33 @@ export interface EntriesAfterOptions {
 }
 
 /** What a log has after a position, or all when the position is not there any more, and then what comes. Entries are known by their place: clocks may be set back. */
-export async function* entriesAfter(log: Log, position: Position | undefined, { signal, onBacklog }: EntriesAfterOptions): AsyncGenerator<LogEntry> {
+export async function* entriesAfter(log: Log, position: Position | undefined, { signal, onBacklog }: EntriesAfterOptions): AsyncGenerator<readonly LogEntry[]> {
   for (;;) {
     const { count, first, backlog } = await find(log, position, signal)
-    let index = 0
+    let seen = 0
     let isStale = false
-    for await (const entry of log.read({ ...everything, follow: true, signal })) {
+    for await (const batch of batchesOf(log, { ...everything, follow: true, signal })) {
       // The oldest entries were deleted since they were counted.
-      isStale = index === 0 && first !== undefined && !isSame(entry, first)
+      isStale = seen === 0 && first !== undefined && batch[0] !== undefined && !isSame(batch[0], first)
       if (isStale) break
-      if (index === 0) onBacklog(backlog)
-      if (index++ >= count) yield entry
+      if (seen === 0) onBacklog(backlog)
+      if (seen + batch.length > count) yield seen < count ? batch.slice(count - seen) : batch
+      seen += batch.length
     }
     if (!isStale) return
   }
 }
 
 /** What is written to a log from the call on. */
-export function entriesFromNow(log: Log, signal: AbortSignal): AsyncGenerator<LogEntry> {
-  const entries = log.read({ ...everything, follow: true, tail: 0, signal })[Symbol.asyncIterator]()
+export function entriesFromNow(log: Log, signal: AbortSignal): AsyncGenerator<readonly LogEntry[]> {
+  const batches = batchesOf(log, { ...everything, follow: true, tail: 0, signal })
   // A log is followed from the moment that its first entry is asked for.
-  const first = entries.next()
+  const first = batches.next()
   return (async function* () {
     try {
-      for (let next = await first; !next.done; next = await entries.next()) yield next.value
+      for (let next = await first; !next.done; next = await batches.next()) yield next.value
     } finally {
-      await entries.return?.()
+      await batches.return(undefined)
     }
   })()
 }
@@ -55,14 +56,16 @@ async function find(log: Log, position: Position | undefined, signal: AbortSigna
   let first: LogEntry | undefined
   let last: Position | undefined
   let [index, count, backlog] = [0, 0, 0]
-  for await (const entry of log.read({ ...everything, signal })) {
-    first ??= entry
-    last = nextPosition(last, entry)
-    index++
-    backlog += costOf(entry.line.length)
-    if (count > 0 || last.time !== position?.time || last.ordinal !== position.ordinal) continue
-    count = index
-    backlog = 0
+  for await (const batch of batchesOf(log, { ...everything, signal })) {
+    for (const entry of batch) {
+      first ??= entry
+      last = nextPosition(last, entry)
+      index++
+      backlog += costOf(entry.line.length)
+      if (count > 0 || last.time !== position?.time || last.ordinal !== position.ordinal) continue
+      count = index
+      backlog = 0
+    }
   }
   return { count, first: count > 0 ? first : undefined, backlog }
 }
