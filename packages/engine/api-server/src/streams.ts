@@ -7,7 +7,7 @@ import type { Call } from './call.ts'
 const streamNumbers = { stdin: 0, stdout: 1, stderr: 2 } as const
 
 /** The eight bytes before a piece of output on a stream that carries several. @see Docker Engine API, ContainerAttach, Stream format */
-export function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer {
+function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer {
   const header = Buffer.alloc(8)
   header[0] = streamNumbers[stream]
   header.writeUInt32BE(length, 4)

@@ -13,7 +13,7 @@ export interface BacklogLimits {
   clientDisk: number
 }
 
-export const defaultBacklogLimits: BacklogLimits = { clientMemory: 1 << 20, memory: 64 << 20, clientDisk: 1 << 30 }
+const defaultBacklogLimits: BacklogLimits = { clientMemory: 1 << 20, memory: 64 << 20, clientDisk: 1 << 30 }
 
 /** A file is given back when all of it was read, so that a client that is always a little behind needs no more than that. */
 const segmentSize = 16 << 20
