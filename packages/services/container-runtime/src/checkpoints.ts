@@ -30,7 +30,7 @@ const idPattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 const descriptionFile = 'config.json'
 
 /** Where a container's checkpoint is. Throws `invalid-argument` for what is no name, so that none leads out of the directory. */
-export function checkpointPath(ctx: Context, container: Container, id: string, { dir }: CheckpointPlace): string {
+function checkpointPath(ctx: Context, container: Container, id: string, { dir }: CheckpointPlace): string {
   if (!idPattern.test(id)) throw new BerthError('invalid-argument', 'CHECKPOINT_ID_INVALID', `Invalid checkpoint ID (${id}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
   return join(checkpointDirectory(ctx, container, dir), id)
 }
