@@ -43,6 +43,8 @@ interface Watched {
   watchers: number
   /** Its processes' first, and where its control groups are. */
   place: { pid: number; directories: CgroupDirectories } | undefined
+  /** What all see who come before the first round. */
+  first: Promise<ContainerStatsResponse> | undefined
   last: ContainerStatsResponse | undefined
   /** Wakes who waits for the next sample. */
   waiting: Set<() => void>
@@ -81,7 +83,8 @@ export class StatsSampler {
     signal.addEventListener('abort', abort)
     try {
       if (isOver()) return
-      let seen = (watched.last ??= await this.now(container))
+      watched.first ??= this.now(container)
+      let seen = (watched.last ??= await watched.first)
       for (;;) {
         yield seen
         while (!isOver() && watched.last === seen) await new Promise<void>((resolve) => watched.waiting.add(resolve))
@@ -97,7 +100,7 @@ export class StatsSampler {
   #add(container: Container): Watched {
     let watched = this.#watched.get(container)
     if (!watched) {
-      watched = { watchers: 0, place: undefined, last: undefined, waiting: new Set() }
+      watched = { watchers: 0, place: undefined, first: undefined, last: undefined, waiting: new Set() }
       this.#watched.set(container, watched)
     }
     watched.watchers++
