@@ -2,6 +2,7 @@ import { BerthError } from '@berth/core'
 import type { ContainerBackend } from '../backend.ts'
 import { body, type Call, type Handler, json, noContent, type Route } from '../call.ts'
 import { bytes, progressLines } from '../streams.ts'
+import { inspectedFor, listedFor } from './older-versions.ts'
 
 const idOf = ({ params }: Call): string => params['id'] ?? ''
 
@@ -31,7 +32,8 @@ export function containerRoutes(containers: ContainerBackend): Route[] {
       handler: async (call) => {
         const { query } = call
         const limit = query.integer('limit')
-        json(call, 200, await containers.list({ all: query.flag('all'), limit: limit && limit > 0 ? limit : undefined, size: query.flag('size'), filters: query.filters() }))
+        const list = await containers.list({ all: query.flag('all'), limit: limit && limit > 0 ? limit : undefined, size: query.flag('size'), filters: query.filters() })
+        json(call, 200, listedFor(call.version, list))
       },
     },
     {
@@ -42,7 +44,7 @@ export function containerRoutes(containers: ContainerBackend): Route[] {
         json(call, 201, await containers.create(call.query.text('name'), request, { platform: call.query.text('platform'), version: call.version, signal: call.signal }))
       },
     },
-    { method: 'GET', path: '/containers/{id}/json', handler: async (call) => json(call, 200, await containers.inspect(idOf(call), { size: call.query.flag('size') })) },
+    { method: 'GET', path: '/containers/{id}/json', handler: async (call) => json(call, 200, inspectedFor(call.version, await containers.inspect(idOf(call), { size: call.query.flag('size') }))) },
     { method: 'POST', path: '/containers/{id}/start', handler: command((call) => containers.start(idOf(call), startOptions(call))) },
     { method: 'POST', path: '/containers/{id}/stop', handler: command((call) => containers.stop(idOf(call), stopOptions(call))) },
     { method: 'POST', path: '/containers/{id}/restart', handler: command((call) => containers.restart(idOf(call), stopOptions(call))) },
