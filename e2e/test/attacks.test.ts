@@ -111,7 +111,7 @@ describe('attacks of an image or a container', () => {
   ])('CVE-2024-9676: a passwd that is a %s is refused at once, as the runtime would wait for it', async (what, script) => {
     await image(`passwd-${what}`, `rm etc/passwd && ${script}`)
     for (const user of ['app', '1000', '']) {
-      expect((await run(...(user ? ['-u', user] : []), `passwd-${what}`, 'true')).stderr, user).toMatch(/\/etc\/passwd in the container is not a regular file/)
+      expect((await run(...(user ? ['-u', user] : []), `passwd-${what}`, 'true')).stderr, `as ${user}`).toMatch(/\/etc\/passwd in the container is not a regular file/)
     }
     const id = await daemon.ok('run', '-d', 'busybox', 'sh', '-c', `rm etc/passwd && ${script} && touch /ready && sleep 300`)
     await eventually(async () => ((await daemon.docker(['exec', id, 'true'])).code === 0 ? undefined : true))
@@ -125,7 +125,7 @@ describe('attacks of an image or a container', () => {
     const refused = /uids and gids must be in range 0-2147483647/
     await image('overflows', 'echo "evil:x:4294967296:0::/:/bin/sh" >> etc/passwd && echo "sneaky:x:1000:4294967296::/:/bin/sh" >> etc/passwd && echo "wide:x:4294967296:" >> etc/group', 'USER 4294967296')
     for (const user of ['2147483648', '4294967296', '4294967295', '-1', '0:4294967296', '0:-1', 'evil', 'sneaky', 'app:wide', '']) {
-      expect((await run(...(user ? ['-u', user] : []), 'overflows', 'id', '-u')).stderr, user).toMatch(refused)
+      expect((await run(...(user ? ['-u', user] : []), 'overflows', 'id', '-u')).stderr, `as ${user}`).toMatch(refused)
     }
     expect((await run('-u', 'app', '--group-add', '4294967296', 'overflows', 'id')).stderr).toMatch(refused)
     expect((await run('-u', '99999999999999999999', 'overflows', 'id')).stderr).toMatch(/unable to find user 99999999999999999999/)
@@ -166,8 +166,7 @@ describe('attacks of an image or a container', () => {
     await image('workdir', `ln -s ../../../../../../../../..${host.dir} out && ln -s ${host.dir} absolute`)
     for (const path of ['/out/made', '/absolute/made']) {
       const { code, stdout, stderr } = await run('-w', path, 'workdir', 'sh', '-c', 'echo > witness; ls')
-      if (code === 0) expect(stdout).toBe('witness\n')
-      else expect(stderr).toMatch(/mkdir|no such file|chdir/i)
+      expect(code === 0 ? stdout : stderr).toMatch(code === 0 ? /^witness\n$/ : /mkdir|no such file|chdir/i)
     }
     expect(existsSync(join(host.dir, 'made'))).toBe(false)
     expect(existsSync(join(host.dir, 'witness'))).toBe(false)

@@ -201,7 +201,7 @@ describe.skipIf(!DockerDaemon.isInstalled())('the OCI configurations of berthd a
       const before = JSON.stringify([ours, theirs])
       change?.(ours)
       changeTheirs?.(theirs)
-      expect(JSON.stringify([ours, theirs]), what).not.toBe(before)
+      expect(JSON.stringify([ours, theirs]), `${what}`).not.toBe(before)
     }
   })
 

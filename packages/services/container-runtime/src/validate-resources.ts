@@ -24,7 +24,10 @@ const discarded: { needs: KernelLimit; fields: (keyof Resources)[]; what: string
   { needs: 'blkioWriteIops', fields: ['BlkioDeviceWriteIOps'], what: 'IOPS Block write limit or the cgroup is not mounted', how: 'Block I/O IOPS write limit discarded' },
 ]
 
-const isGiven = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : Boolean(value) || value === 0)
+/** Whether a member asks for something: zero does of swappiness only. */
+function isGiven(field: keyof Resources, value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : Boolean(value) || (field === 'MemorySwappiness' && value === 0)
+}
 
 export interface CheckedResources<T extends Resources> {
   resources: T
@@ -41,7 +44,7 @@ export function validateResources<T extends Resources>(asked: T, machine: Machin
   if (resources.MemorySwappiness === -1) delete resources.MemorySwappiness
   const warnings: string[] = []
   for (const { needs, fields, what, how } of discarded) {
-    const given = fields.filter((field) => isGiven(resources[field]) && resources[field] !== 0)
+    const given = fields.filter((field) => isGiven(field, resources[field]))
     if (given.length === 0 || machine.limits.has(needs)) continue
     for (const field of given) delete resources[field]
     warnings.push(`Your kernel does not support ${what}. ${how}.`)

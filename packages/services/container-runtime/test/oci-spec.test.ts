@@ -86,7 +86,7 @@ function inputOf(seed: number): SpecInput {
     initPath: '/usr/bin/tini-static', capabilities: (1n << 41n) - 1n,
   } // prettier-ignore
   return {
-    id: 'a'.repeat(64), machine, config: { Cmd: ['true'], ...choose(random, configChoices) }, host: choose(random, hostChoices),
+    id: 'a'.repeat(64), machine, config: { ...choose(random, configChoices), Cmd: ['true'] }, host: choose(random, hostChoices),
     user: random() < 0.5 ? { uid: 0, gid: 0, additionalGids: [0, 10] } : { uid: 1000, gid: 1000, additionalGids: [] },
     netns: random() < 0.3 ? 'host' : '/run/netns/x',
     volumes: random() < 0.5 ? [] : [{ destination: '/data', type: 'bind', source: '/srv', options: ['rbind', 'ro', 'rprivate'] }, { destination: '/t', type: 'tmpfs', source: 'tmpfs', options: ['size=1m'] }],

@@ -60,6 +60,10 @@ describe('all mounts of a container', () => {
     expect(parseMounts({ Binds: ['data:/data'] }, ['/data/', '/other'])).toMatchObject([{ name: 'data' }, { name: undefined, destination: '/other' }])
   })
 
+  it('gives volumes without a driver of their own the one that was named for all', () => {
+    expect(parseMounts({ Binds: ['data:/data', '/srv:/srv'], VolumeDriver: 'nfs' }, ['/other'])).toMatchObject([{ driver: 'nfs' }, { kind: 'bind' }, { driver: 'nfs' }])
+  })
+
   it('refuses two for one place', () => {
     expect(() => parseMounts({ Binds: ['a:/data'], Tmpfs: { '/data': '' } }, [])).toThrow('Duplicate mount point: /data')
   })
