@@ -1,11 +1,12 @@
 import { BerthError } from '@berth/core'
 import type { Container } from './container.ts'
 import { type Context, emit, noteState } from './context.ts'
-import { endRun, expectEnd, signalRun, thaw } from './end-run.ts'
+import { endRun, expectEnd, patienceOf, signalRun, thaw } from './end-run.ts'
 import { checkActive } from './execs.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { parseSignal, stopSignalOf, stopTimeoutOf } from './signals.ts'
 import type { Intent } from './state-machine.ts'
+import { endsWithin } from './within.ts'
 
 const sigkill = 9
 
@@ -114,6 +115,9 @@ export async function pauseContainer(ctx: Context, container: Container): Promis
     checkActive(container)
     await intend(ctx, container, { kind: 'pause' }, async () => {
       ctx.failPoint('pause.recorded')
+      // One that is frozen in the middle of its start holds up its supervisor until it is thawed.
+      const beginning = [...container.execs.values()].filter(({ status }) => status === 'starting').map(({ started }) => started)
+      await endsWithin(Promise.all(beginning), patienceOf(ctx))
       await container.run?.task.pause()
       ctx.failPoint('pause.frozen')
       container.become('paused', { intent: undefined })

@@ -185,7 +185,7 @@ export class Lifecycle {
       health,
       startedAt: Date.parse(state.startedAt),
       probe: (command, signal) => this.#execs.probe(container, command, signal),
-      isPaused: () => state.status === 'paused',
+      isPaused: () => state.status === 'paused' || state.intent?.kind === 'pause',
       onProbed: (health) => {
         state.health = health
         noteState(this.#ctx, container)
