@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Logger, messageOf } from '@berth/core'
+import { sealedCopy } from '@berth/linux'
 import { replaceFile, shellQuoted } from './scripts.ts'
 import { seccompProgram, type SeccompProfile } from './seccomp-program.ts'
 
@@ -32,6 +33,8 @@ interface RuncState {
 
 /** Limits that could end crun between the start of the process and its report, which would be taken for a failure. */
 const disturbing = new Set(['RLIMIT_FSIZE', 'RLIMIT_AS', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_CPU', 'RLIMIT_RTTIME'])
+/** Of the shim: behind its socket. */
+export const crunDescriptor = 4
 /** Calls that use keyrings: crun does not join the container's session keyring. */
 const keyringCalls = ['keyctl', 'add_key', 'request_key']
 
@@ -42,11 +45,14 @@ const keyringCalls = ['keyctl', 'add_key', 'request_key']
 export class FastExec {
   /** What the shim is to run in place of runc. */
   readonly script: string
+  /** crun, for the shim to hold as its descriptor {@link crunDescriptor}, from where it need not copy itself at each start to be safe from containers. */
+  readonly descriptor: number
   readonly #root: string
   readonly #programs = new Map<string, Buffer | undefined>()
 
-  private constructor(script: string, root: string) {
+  private constructor(script: string, descriptor: number, root: string) {
     this.script = script
+    this.descriptor = descriptor
     this.#root = root
   }
 
@@ -62,11 +68,16 @@ export class FastExec {
       if (!/^crun version ([1-9]\d*)\./m.test(stdout) || !['+SECCOMP', '+CAP'].every((feature) => stdout.includes(feature))) return undefined
       mkdirSync(options.root, { recursive: true, mode: 0o700 })
       replaceFile(options.script, scriptOf({ ...options, runc, crun }), 0o700)
+      return new FastExec(options.script, sealedCopy(crun, 'crun'), options.root)
     } catch (error) {
       options.logger.warn('crun cannot be used for execs', { error: messageOf(error) })
       return undefined
     }
-    return new FastExec(options.script, options.root)
+  }
+
+  /** Lets go of crun. The shims have it still. */
+  close(): void {
+    closeSync(this.descriptor)
   }
 
   /**
@@ -166,8 +177,10 @@ exec=\${12##*/}
 if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file' ] && [ -s "$container/seccomp.bpf" ] && [ ! -e "$container/not-\${exec%.pid}" ]; then
   read -r oom <"$container/oom"
   [ -z "$oom" ] || echo "$oom" >/proc/self/oom_score_adj
-  exec 4>&1
-  failure=$(${shellQuoted(crun)} --root ${shellQuoted(root)} --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&4 4>&-)
+  crun=/proc/self/fd/${crunDescriptor}
+  [ -f $crun ] && [ -x $crun ] || crun=${shellQuoted(crun)}
+  exec 9>&1
+  failure=$("$crun" --root ${shellQuoted(root)} --log /proc/self/fd/3 --log-format json exec --process "$9" --detach --pid-file "\${12}" "\${13}" 3>&1 >&9 9>&-)
   status=$?
   [ $status = 0 ] && [ -z "$failure" ] && exit 0
   case $status:$failure in
@@ -176,7 +189,7 @@ if [ $# = 13 ] && [ "$7 $8 \${10} \${11}" = 'exec --process --detach --pid-file'
       exit 1
       ;;
   esac
-  exec 4>&-
+  exec 9>&-
 fi
 exec ${shellQuoted(runc)} "$@"
 `

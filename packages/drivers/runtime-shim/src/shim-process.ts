@@ -14,8 +14,8 @@ export interface LaunchOptions {
   socket: string
   /** Where the shim is to send its events. */
   eventsSocket: string
-  /** Descriptors that the shim is to hold open. */
-  inherit: number[]
+  /** Descriptors that the shim is to hold open. The first one becomes its fourth, the next its fifth, … */
+  inherit: readonly (number | 'ignore')[]
 }
 
 /**

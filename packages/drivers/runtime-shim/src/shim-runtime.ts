@@ -87,7 +87,7 @@ export class ShimRuntime implements OciRuntime {
       for (const pid of pids) killShim(pid)
     }
     try {
-      pids = await this.#launch({ id, bundle, inherit: io.outputs })
+      pids = await this.#launch({ id, bundle, inherit: [fast?.descriptor ?? 'ignore', ...io.outputs] })
       signal?.addEventListener('abort', abort, { once: true })
       if (signal?.aborted) abort()
       service = new TaskService(await TtrpcClient.connect(socket))
@@ -153,6 +153,7 @@ export class ShimRuntime implements OciRuntime {
     for (const task of this.#tasks.values()) task.disconnect()
     this.#tasks.clear()
     await (await this.#events)?.[Symbol.asyncDispose]()
+    ;(await this.#fast)?.close()
   }
 
   #adopt(service: TaskService, { id, bundle, fast }: { id: string; bundle: string; fast: FastExec | undefined }, io: ProcessIo, pid: number): ShimTask {
@@ -220,7 +221,7 @@ export class ShimRuntime implements OciRuntime {
   }
 
   /** Its processes. */
-  async #launch({ id, bundle, inherit }: { id: string; bundle: string; inherit: number[] }): Promise<number[]> {
+  async #launch({ id, bundle, inherit }: { id: string; bundle: string; inherit: (number | 'ignore')[] }): Promise<number[]> {
     const options = { ...this.#launchOptions, id, bundle, socket: this.#socketOf(id), inherit }
     if (this.#runtimeBinary !== undefined) return [await launchShim(options)]
     await startShim(options)

@@ -197,7 +197,7 @@ describe('execs by crun', { timeout: 60_000 }, () => {
   it('run by runc when crun was removed', async () => {
     const { task } = await start()
     const script = join(root.stateDir, 'runc')
-    writeFileSync(script, readFileSync(script, 'utf8').replaceAll(/'[^']*\/crun'/g, "'/no/crun'"))
+    writeFileSync(script, readFileSync(script, 'utf8').replaceAll(/'[^']*\/crun'/g, "'/no/crun'").replace('crun=/proc/self/fd/4', 'crun=/none'))
     const { stdout } = await sh(task, 'cut -d" " -f5 /proc/self/stat')
     expect(stdout).not.toBe('0\n')
   })

@@ -20,6 +20,7 @@ export { cloneFlags, setns, unshare, withNetns, withRoot } from './namespaces.ts
 export { NetlinkSocket, type NetlinkMessage, netlinkAttribute, parseNetlinkAttributes } from './netlink.ts'
 export { deleteNetns } from './netns.ts'
 export { Nftables } from './nftables.ts'
+export { sealedCopy } from './sealed-copy.ts'
 export { type SeccompComparison, SeccompFilter } from './seccomp-filter.ts'
 export { boundSocket, hungUp } from './sockets.ts'
 export { dropNamespace, type HeldNamespaces, type IdRange, keepNamespace, makeNetworkNamespace, makeUserNamespace } from './user-namespaces.ts'
