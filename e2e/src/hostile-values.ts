@@ -1,7 +1,7 @@
 import { resolve, type Schema } from './api-spec.ts'
 
 /** Numbers from 0 to 1, always the same for a seed. */
-export function seeded(seed: number): () => number {
+function seeded(seed: number): () => number {
   let state = seed
   return () => {
     state = (state + 0x6d2b79f5) | 0

@@ -19,7 +19,7 @@ export interface LimitFlags {
   blkioWeight?: number
 }
 
-export function number(text: string): number {
+function number(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.')
   return value
