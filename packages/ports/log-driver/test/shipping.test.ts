@@ -164,26 +164,27 @@ describe('a shipped log', () => {
 
   it('makes the writer wait when the cache is full of what the peer does not take, and takes nothing of the chunk then', async () => {
     peer.isAway = true
-    const log = openIn(newDriver(), { 'cache-max-size': '4k', 'cache-max-file': '2' })
+    const log = openIn(newDriver(), { 'cache-max-size': '4m', 'cache-max-file': '2' })
+    const line = 'x'.repeat(10_000)
     let count = 0
     const fill = (): void => {
-      for (;;) write(log, ++count)
+      for (;;) write(log, `${++count} ${line}`)
     }
     expect(fill).toThrow(expect.objectContaining({ kind: 'unavailable' }) as Error)
-    expect(count).toBeGreaterThan(10)
-    expect(count).toBeLessThan(4096 / 128 + 2)
+    expect(count).toBeGreaterThan(400)
+    expect(count).toBeLessThan(420)
     const writable = log.writable!()
     peer.isAway = false
     await writable
-    write(log, count)
+    write(log, `${count} ${line}`)
     log.close()
     await until(() => peer.closed === 1)
-    expect(peer.texts).toEqual(numbers(1, count))
+    expect(peer.texts).toEqual(numbers(1, count).map((number) => `${number} ${line}`))
   })
 
   it('drops the oldest in non-blocking mode, counts them, and keeps the order', async () => {
     peer.isAway = true
-    const log = openIn(newDriver(), { 'cache-max-size': '100k', mode: 'non-blocking', 'max-buffer-size': '8k' })
+    const log = openIn(newDriver(), { mode: 'non-blocking', 'max-buffer-size': '8k' })
     for (let number = 1; number <= 1000; number++) {
       write(log, number)
       if (number % 10 === 0) await new Promise(setImmediate)
@@ -279,6 +280,7 @@ describe('a shipped log', () => {
     [{ 'cache-disabled': 'true' }, 'cache-disabled=true is not supported'],
     [{ 'cache-max-file': '1' }, 'cache-max-file cannot be less than 2'],
     [{ 'cache-max-size': 'much' }, 'invalid cache-max-size'],
+    [{ 'cache-max-size': '1m' }, 'cache-max-size must be at least 4m'],
     [{ 'cache-compress': 'perhaps' }, 'invalid cache-compress'],
     [{ mode: 'sometimes' }, 'logging mode not supported: sometimes'],
     [{ 'max-buffer-size': '1m' }, 'max-buffer-size option is only supported'],
