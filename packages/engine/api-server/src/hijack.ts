@@ -31,11 +31,16 @@ export async function readUpgradedBody(call: Call, upgrade: Upgrade, limit: numb
   const chunks = [upgrade.head]
   let size = upgrade.head.length
   if (size < length) {
-    const late = AbortSignal.timeout(bodyTime)
-    while (size < length) {
-      const chunk = await nextChunk(upgrade.socket, late)
-      chunks.push(chunk)
-      size += chunk.length
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), bodyTime).unref()
+    try {
+      while (size < length) {
+        const chunk = await nextChunk(upgrade.socket, late.signal)
+        chunks.push(chunk)
+        size += chunk.length
+      }
+    } finally {
+      clearTimeout(timer)
     }
   }
   const data = Buffer.concat(chunks, size)
