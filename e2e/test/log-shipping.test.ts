@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { Agent, request } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -104,6 +102,20 @@ describe('logs that are sent elsewhere', () => {
     await daemon.ok('rm', 'ends')
   })
 
+  it('make the container wait when the cache is full of what the peer does not take, and all arrive then', async () => {
+    receiver.lines.length = 0
+    await daemon.ok('run', '-d', '--name', 'waits', ...syslog(), '--log-opt', 'cache-max-size=4m', '--log-opt', 'cache-max-file=2', 'busybox', 'sh', '-c', 'until [ -e /go ]; do usleep 10000; done; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); echo n$i; done')
+    await receiver.down()
+    await daemon.ok('exec', 'waits', 'touch', '/go')
+    await eventually(() => (/output of a container could not be logged/.test(daemon.log) ? true : undefined), { what: 'the full cache' })
+    expect(await daemon.ok('inspect', '-f', '{{.State.Status}}', 'waits')).toBe('running')
+    await receiver.up()
+    expect(await daemon.ok('wait', 'waits')).toBe('0')
+    await eventually(() => (receiver.numbers.length === 200_000 ? true : undefined), { what: 'all lines', seconds: 60 })
+    expect(receiver.numbers).toEqual(upTo(200_000))
+    await daemon.ok('rm', 'waits')
+  })
+
   it('fail the start as Docker does when the peer is not there, and say so', async () => {
     const fluentd = await daemon.docker(['run', '--rm', '--log-driver', 'fluentd', 'busybox', 'true'])
     expect([fluentd.code, fluentd.stderr]).toEqual([125, expect.stringContaining('failed to initialize logging driver: dial tcp 127.0.0.1:24224: connect: connection refused')])
@@ -113,58 +125,5 @@ describe('logs that are sent elsewhere', () => {
     expect([option.code, option.stderr]).toEqual([125, expect.stringContaining("unknown log opt 'colour' for syslog log driver")])
     expect(await daemon.ok('run', '--rm', '--log-driver', 'fluentd', '--log-opt', 'fluentd-async=true', 'busybox', 'echo', 'hello')).toBe('hello')
     expect(await daemon.ok('ps', '-aq')).toBe('')
-  })
-})
-
-function post(agent: Agent, socketPath: string, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    request({ agent, socketPath, path, method: 'POST' }, (response) => {
-      response.resume().on('end', resolve)
-    }).on('error', reject).end()
-  }) // prettier-ignore
-}
-
-describe('events', () => {
-  let host: TestHost
-  let daemon: Daemon
-  beforeAll(async () => {
-    host = await TestHost.start()
-    daemon = await host.startDaemon()
-  })
-  afterAll(() => host[Symbol.asyncDispose]())
-
-  it('of before are told again after a crash, filtered as docker does', async () => {
-    await daemon.ok('run', '--name', 'one', '--label', 'team=a', 'busybox', 'true')
-    await daemon.ok('run', '--name', 'two', 'busybox', 'true')
-    const events = (...filters: string[]): Promise<string> =>
-      daemon.ok('events', '--since', '1', '--until', '0s', '--format', '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}', ...filters.flatMap((filter) => ['--filter', filter]))
-    const before = await events()
-    expect(before.split('\n')).toContain('container die one')
-    await daemon.crash()
-    await daemon.restart()
-    expect((await events()).startsWith(before)).toBe(true)
-    expect(await events('container=one', 'event=create', 'event=die')).toBe('container create one\ncontainer die one')
-    expect(await events('label=team=a', 'event=start')).toBe('container start one')
-    expect(await events('type=container', 'image=busybox', 'event=start')).toBe('container start one\ncontainer start two')
-    expect((await daemon.docker(['events', '--since', '1', '--until', '2', '--filter', 'colour=red'])).stderr).toMatch(/invalid filter 'colour'/)
-    await daemon.ok('rm', 'one', 'two')
-  })
-
-  it('are all told to a client that does not read for a while', async () => {
-    const client = spawn('curl', ['-sN', '--unix-socket', daemon.socket, 'http://d/v1.51/events?filters=%7B%22event%22%3A%5B%22tag%22%5D%7D'], { stdio: ['ignore', 'pipe', 'inherit'] })
-    let text = ''
-    client.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-    await eventually(async () => (Number(await daemon.ok('info', '-f', '{{.NEventsListener}}')) > 0 ? true : undefined), { what: 'the listener' })
-    client.kill('SIGSTOP')
-    // Long names fill the socket's buffers early.
-    const name = (number: number): string => `${'a'.repeat(60)}/${'b'.repeat(60)}${number}`
-    const agent = new Agent({ keepAlive: true })
-    for (const number of upTo(1000)) await post(agent, daemon.socket, `/v1.51/images/busybox/tag?repo=${name(number)}&tag=t`)
-    agent.destroy()
-    client.kill('SIGCONT')
-    await eventually(() => (text.split('\n').length > 1000 ? true : undefined), { what: 'all events' })
-    const names = text.split('\n').slice(0, -1).map((line) => (JSON.parse(line) as { Actor: { Attributes: { name: string } } }).Actor.Attributes.name)
-    expect(names).toEqual(upTo(1000).map((number) => `${name(number)}:t`))
-    client.kill()
   })
 })

@@ -19,7 +19,7 @@ describe('options of the syslog driver', () => {
   it.each<Record<string, string>>([
     {},
     { 'syslog-address': 'udp://[::1]', 'syslog-facility': '23' },
-    { 'syslog-address': 'tcp://log.example:1514', 'syslog-facility': 'authpriv', 'syslog-format': 'rfc5424micro', labels: 'a', mode: 'non-blocking', 'max-buffer-size': '4m', 'cache-max-size': '1m' },
+    { 'syslog-address': 'tcp://log.example:1514', 'syslog-facility': 'authpriv', 'syslog-format': 'rfc5424micro', labels: 'a', mode: 'non-blocking', 'max-buffer-size': '4m', 'cache-max-size': '10m' },
     { 'syslog-address': 'tcp+tls://log.example', 'syslog-tls-ca-cert': '/ca', 'syslog-tls-cert': '/cert', 'syslog-tls-key': '/key', 'syslog-tls-skip-verify': 'true' },
   ])('%j are taken', (options) => expect(() => driver.validate(options)).not.toThrow())
 })

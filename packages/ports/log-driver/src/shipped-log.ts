@@ -13,7 +13,7 @@ export class ShippedLog implements Log {
   readonly #cache: Log
   readonly #hooks: ShippedLogHooks
   /** What the last write failed for, if not the cache. */
-  #full: Shipping | undefined
+  #refused: { shipping: Shipping; chunk: Uint8Array } | undefined
 
   constructor(cache: Log, hooks: ShippedLogHooks) {
     this.#cache = cache
@@ -26,16 +26,16 @@ export class ShippedLog implements Log {
 
   write(stream: LogStream, chunk: Uint8Array): void {
     const shipping = this.#hooks.shipping()
-    this.#full = shipping
-    shipping.admit()
-    this.#full = undefined
+    this.#refused = { shipping, chunk }
+    shipping.admit(chunk)
+    this.#refused = undefined
     shipping.follow(this.#cache)
     this.#cache.write(stream, chunk)
     shipping.count(chunk)
   }
 
   async writable(): Promise<void> {
-    if (this.#full) await this.#full.admits()
+    if (this.#refused) await this.#refused.shipping.admits(this.#refused.chunk)
     else if (this.#cache.writable) await this.#cache.writable()
     else await new Promise((resolve) => setTimeout(resolve, 200))
   }

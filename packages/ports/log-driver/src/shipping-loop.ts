@@ -3,7 +3,7 @@ import type { Log, LogEntry } from './index.ts'
 import type { ShippedEntry, Shipper } from './shipping.ts'
 import { type Cursor, type CursorFile, nextPosition, partOf } from './shipping-cursor.ts'
 import type { CacheOptions } from './shipping-options.ts'
-import { costOf, entriesAfter, entriesFromNow } from './shipping-source.ts'
+import { costOf, costOfChunk, entriesAfter, entriesFromNow } from './shipping-source.ts'
 
 interface Item {
   entry: ShippedEntry
@@ -73,23 +73,22 @@ export class Shipping {
     void this.#run()
   }
 
-  /** Throws `unavailable` while there is no room for more. */
-  admit(): void {
-    if (this.#waiting < this.#options.limits.capacity) return
+  /** Throws `unavailable` while there is no room for a chunk; where nothing waits there is. */
+  admit(chunk: Uint8Array): void {
+    if (this.#waiting === 0 || this.#waiting + costOfChunk(chunk) <= this.#options.limits.capacity) return
     if (!this.#options.limits.isBlocking) return this.#dropOldest()
     throw new BerthError('unavailable', 'LOG_PEER_AWAY', 'the cache of the log is full of what its peer does not take')
   }
 
-  /** Settles when there is room. */
-  async admits(): Promise<void> {
-    while (this.#waiting >= this.#options.limits.capacity && this.#options.limits.isBlocking && !this.#ending.signal.aborted) await this.#changed()
+  /** Settles when there is room for a chunk. */
+  async admits(chunk: Uint8Array): Promise<void> {
+    const room = this.#options.limits.capacity - costOfChunk(chunk)
+    while (this.#waiting > Math.max(0, room) && this.#options.limits.isBlocking && !this.#ending.signal.aborted) await this.#changed()
   }
 
   /** A chunk was written. */
   count(chunk: Uint8Array): void {
-    let cost = chunk.length
-    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, at + 1)) cost += costOf(0)
-    this.#waiting += cost
+    this.#waiting += costOfChunk(chunk)
   }
 
   /** Takes entries from this log from now on: after those that were taken, or, the first time, after those that the peer has. */

@@ -9,6 +9,9 @@ export interface CacheOptions {
   isBlocking: boolean
 }
 
+/** What a container writes at once, at worst 64 KiB of empty lines, must not push out of the cache what came right before it. */
+const smallestFile = 4 * 1024 * 1024
+
 const names = ['cache-disabled', 'cache-max-size', 'cache-max-file', 'cache-compress']
 
 export function withoutCacheOptions(options: Readonly<Record<string, string>>): Record<string, string> {
@@ -21,8 +24,10 @@ export function cacheOptions(options: Readonly<Record<string, string>>): CacheOp
   if (parseFlag('cache-disabled', isDisabled)) throw invalidOption('cache-disabled=true is not supported: output is kept in the cache until its peer has it; cache-max-size and cache-max-file limit it')
   parseFlag('cache-compress', compress)
   const { mode, maxBufferSize } = parseDelivery(options)
+  const fileSize = parseSize('cache-max-size', maxSize, 1024)
+  if (fileSize < smallestFile) throw invalidOption(`invalid cache-max-size ${JSON.stringify(maxSize)}: cache-max-size must be at least 4m`)
   // The file that is written to may just have been begun; the others are full.
-  const capacity = parseSize('cache-max-size', maxSize, 1024) * (parseCount('cache-max-file', maxFile, 2) - 1)
+  const capacity = fileSize * (parseCount('cache-max-file', maxFile, 2) - 1)
   // What is read from the cache tells the same as what is sent.
   const chosen = Object.fromEntries(attributeOptions.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])))
   return {

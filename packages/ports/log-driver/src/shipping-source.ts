@@ -6,6 +6,13 @@ const everything = { stdout: true, stderr: true }
 /** What an entry with a text of so many bytes takes in a cache, at most. */
 export const costOf = (bytes: number): number => bytes + 128
 
+/** The same of the entries of a chunk. */
+export function costOfChunk(chunk: Uint8Array): number {
+  let cost = chunk.length
+  for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, at + 1)) cost += costOf(0)
+  return cost
+}
+
 export interface EntriesAfterOptions {
   signal: AbortSignal
   /** Told once, what the log has already of what is to come takes in a cache. */
