@@ -84,6 +84,12 @@ function versionOf({ options }: SystemDependencies, { runc, shim }: ProgramVersi
   }
 }
 
+/** The filter of system calls of containers that bring none; a profile of the user's has no name. */
+function seccompName({ containerDefaults }: EngineOptions): string {
+  const profile = containerDefaults?.seccompProfile ?? 'builtin'
+  return profile === 'builtin' || profile === 'unconfined' ? profile : 'custom'
+}
+
 function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): SystemInfo {
   const { options, runtime, images, volumes, networks, events, liveRestore } = deps
   const { total, running, paused, stopped } = runtime.counts()
@@ -145,7 +151,10 @@ function infoOf(deps: SystemDependencies, { runc, init }: ProgramVersions): Syst
     RuncCommit: { ID: runc },
     InitCommit: { ID: init },
     ContainerdCommit: { ID: '' },
-    SecurityOptions: [...(runtime.machine.appArmor ? ['name=apparmor'] : []), 'name=seccomp,profile=builtin', ...(cgroups?.version === 2 ? ['name=cgroupns'] : []), ...(options.usernsRemap || options.userns === 'private' ? ['name=userns'] : [])],
+    SecurityOptions: [
+      ...(runtime.machine.appArmor ? ['name=apparmor'] : []), `name=seccomp,profile=${seccompName(options)}`, ...(cgroups?.version === 2 ? ['name=cgroupns'] : []),
+      ...(options.usernsRemap || options.userns === 'private' ? ['name=userns'] : []), ...(options.containerDefaults?.noNewPrivileges ? ['name=no-new-privileges'] : []),
+    ], // prettier-ignore
     CDISpecDirs: [...cdi.directories],
     DiscoveredDevices: cdi.devices.map((ID) => ({ Source: 'cdi', ID })),
   }
