@@ -1,6 +1,6 @@
-import { readFileSync, statSync, truncateSync } from 'node:fs'
+import { readFileSync, readlinkSync, statSync, truncateSync } from 'node:fs'
 import { newId } from '@berth/core'
-import { deleteNetns } from '@berth/linux'
+import { deleteNetns, makeUserNamespace } from '@berth/linux'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NetworkManager } from '../src/index.ts'
 import { addressOn, Machine, requestFor, run } from './harness.ts'
@@ -22,6 +22,16 @@ describe('containers', () => {
     expect(machine.namesIn('netns')).toEqual([])
     expect(machine.namesIn('files')).toEqual([])
   }
+
+  it('live in a namespace that is there already if they are given one', async () => {
+    const request = requestFor('web')
+    await networks.reserve(request)
+    using held = await makeUserNamespace({ uid: 300_000, gid: 300_000, size: 10 })
+    const { netns } = await networks.attach(request.containerId, { namespace: held.net })
+    expect(`net:[${statSync(netns).ino}]`).toBe(readlinkSync(held.net))
+    await networks.release(request.containerId)
+    nothingLeft()
+  })
 
   it('have an address, a namespace and files while they run, and none afterwards', async () => {
     const request = requestFor('web', { domainname: 'example', exposedPorts: ['80/tcp', '443/tcp'], host: { PortBindings: { '80/tcp': [{ HostPort: '8080' }] } } })
