@@ -118,7 +118,8 @@ export class ShimRuntime implements OciRuntime {
     checkId(id)
     await this.#listen()
     const client = await TtrpcClient.connect(this.#socketOf(id)).catch((error: unknown) => {
-      if (isErrno(error, 'ENOENT', 'ECONNREFUSED')) return undefined
+      // The last: it is being killed this moment.
+      if (isErrno(error, 'ENOENT', 'ECONNREFUSED', 'ECONNRESET')) return undefined
       throw error
     })
     if (client) {
