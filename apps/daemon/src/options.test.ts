@@ -124,3 +124,12 @@ it.each([
 ])('refuses %s %s', (flag, value) => {
   expect(() => parseOptions([flag, value])).toThrow(expect.objectContaining({ kind: 'invalid-argument' }))
 })
+
+it('has a log driver for containers that do not say, by flags and in the file as dockerd has it', () => {
+  expect(parseOptions([])).toMatchObject({ logConfig: { driver: 'json-file', options: {} } })
+  const expected = { logConfig: { driver: 'local', options: { 'max-size': '10m', tag: 'a=b' } } }
+  expect(parseOptions(['--log-driver', 'local', '--log-opt', 'max-size=10m', '--log-opt', 'tag=a=b'])).toMatchObject(expected)
+  expect(parseOptions(['--config-file', configFile('{"log-driver":"local","log-opts":{"max-size":"10m","tag":"a=b"}}')])).toMatchObject(expected)
+  expect(() => parseOptions(['--log-opt', 'max-size'])).toThrow("the log option 'max-size' is not NAME=VALUE")
+  expect(() => parseOptions(['--config-file', configFile('{"log-opts":{"max-file":3}}')])).toThrow('log-opts must be a list of strings')
+})

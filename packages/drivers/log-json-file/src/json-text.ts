@@ -7,7 +7,7 @@ const escaped = /["\\<>&\u0000-\u0009\u000b-\u001f\u2028\u2029]/
 const everyEscaped = /["\\<>&\u0000-\u0009\u000b-\u001f\u2028\u2029]/g
 
 /** Text as it stands in a JSON string, but for newlines, with the escapes of Docker's encoder: files are the same to the byte. */
-export function escapeText(text: string): string {
+function escapeText(text: string): string {
   return escaped.test(text) ? text.replace(everyEscaped, escapeCharacter) : text
 }
 

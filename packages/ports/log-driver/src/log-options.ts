@@ -16,7 +16,7 @@ export interface DeliveryOptions {
 /** Options that choose what is told with each entry. */
 export const attributeOptions = ['tag', 'labels', 'labels-regex', 'env', 'env-regex'] as const
 /** Options that whoever writes to the log keeps; see {@link DeliveryOptions}. */
-export const deliveryOptions = ['mode', 'max-buffer-size'] as const
+const deliveryOptions = ['mode', 'max-buffer-size'] as const
 
 const defaultBufferSize = 1024 * 1024
 const patternNames = ['labels-regex', 'env-regex'] as const
