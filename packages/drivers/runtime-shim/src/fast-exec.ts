@@ -34,7 +34,7 @@ interface RuncState {
 /** Limits that could end crun between the start of the process and its report, which would be taken for a failure. */
 const disturbing = new Set(['RLIMIT_FSIZE', 'RLIMIT_AS', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_CPU', 'RLIMIT_RTTIME'])
 /** Of the shim: behind its socket. */
-export const crunDescriptor = 4
+const crunDescriptor = 4
 /** Calls that use keyrings: crun does not join the container's session keyring. */
 const keyringCalls = ['keyctl', 'add_key', 'request_key']
 
@@ -45,7 +45,7 @@ const keyringCalls = ['keyctl', 'add_key', 'request_key']
 export class FastExec {
   /** What the shim is to run in place of runc. */
   readonly script: string
-  /** crun, for the shim to hold as its descriptor {@link crunDescriptor}, from where it need not copy itself at each start to be safe from containers. */
+  /** crun, for the shim to hold as its descriptor 4, from where it need not copy itself at each start to be safe from containers. */
   readonly descriptor: number
   readonly #root: string
   readonly #programs = new Map<string, Buffer | undefined>()
