@@ -3,6 +3,7 @@ import type { ContainerInspectResponse, ContainerState } from '@berth/api-types'
 import type { Container } from './container.ts'
 import { type Context, stateDirOf } from './context.ts'
 import { configDefaults, hostDefaults, withDefaults } from './inspect-defaults.ts'
+import { closeQuietly } from './container-log.ts'
 import { openLog } from './log-driver.ts'
 import { maskedPathsOf, parseSecurityOptions } from './spec/index.ts'
 
@@ -102,7 +103,7 @@ function logPathOf(ctx: Context, container: Container): string {
     const current = container.logWriter?.log
     const log = current ?? openLog(ctx, container)
     container.logPath = log?.path ?? ''
-    if (log !== current) log?.close()
+    if (log && log !== current) closeQuietly(log)
   }
   return container.logPath
 }
