@@ -47,7 +47,9 @@ export class ProcessIo {
   remove(): void {
     for (const pipe of pipesIn(this.paths)) rmSync(pipe, { force: true })
     this.exited()
-    for (const stream of [this.stdout, this.stderr]) if (stream?.readableFlowing === null && stream.listenerCount('readable') === 0) stream.destroy()
+    // One that its reader has let go of stands still, and would never come to its end.
+    const isRead = (stream: Readable): boolean => Boolean(stream.readableFlowing) || stream.listenerCount('readable') + stream.listenerCount('data') > 0
+    for (const stream of [this.stdout, this.stderr]) if (stream && !isRead(stream)) stream.destroy()
   }
 
   /** Lets go of the pipes and leaves them to a later process. */

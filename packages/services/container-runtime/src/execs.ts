@@ -246,6 +246,7 @@ export class Execs {
       if (closed.aborted) return
       logger.debug('an exec could not be followed to its end', { exec: exec.id, error: messageOf(error) })
       exec.streams.end()
+      for (const output of [process.stdout, process.stderr]) output?.destroy()
       exec.end(137)
       this.#table.ended(container, exec)
     }
