@@ -187,6 +187,7 @@ describe('defaults of the daemon for containers', () => {
     const { stdout, stderr } = await daemon.docker(['run', '--name', 'plain', 'busybox', 'sh', '-c', script])
     expect(stdout).toBe('docker-init\n100\n0\n16384\nNoNewPrivs:1\n')
     expect(stderr).toMatch(/Function not implemented/)
+    expect(await daemon.ok('info', '-f', '{{.SecurityOptions}}')).toMatch(/name=seccomp,profile=custom.*name=no-new-privileges/)
     expect(await daemon.ok('inspect', '-f', '{{.HostConfig.IpcMode}} {{.HostConfig.CgroupnsMode}} {{.HostConfig.ShmSize}}', 'plain')).toBe(`shareable private ${16 << 20}`)
     await daemon.ok('rm', 'plain')
   })
