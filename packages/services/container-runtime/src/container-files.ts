@@ -4,7 +4,7 @@ import type { ArchiveJobs } from './archive-worker.ts'
 import type { Container, Run } from './container.ts'
 import type { Context } from './context.ts'
 import type { VolumeMount } from './dependencies.ts'
-import { FilesView } from './files-view.ts'
+import { FilesView } from './files/files-view.ts'
 
 /** The root file system of a container that does not run, mounted for those who look at it. */
 interface StoppedRoot {

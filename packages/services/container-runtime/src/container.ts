@@ -1,10 +1,10 @@
 import type { Task } from '@berth/oci-runtime'
-import type { ContainerStreams } from './container-streams.ts'
-import type { Exec } from './exec-process.ts'
-import type { HealthMonitor } from './health.ts'
-import type { LogWriter } from './log-writer.ts'
+import type { ContainerStreams } from './streams/container-streams.ts'
+import type { Exec } from './execs/exec-process.ts'
+import type { HealthMonitor } from './life/health.ts'
+import type { LogWriter } from './logs/log-writer.ts'
 import type { ContainerRecord, ContainerState } from './records.ts'
-import { checkMove, type ContainerStatus } from './state-machine.ts'
+import { checkMove, type ContainerStatus } from './life/state-machine.ts'
 
 /** From the start of a container's task until its end. */
 export interface Run {

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Cgroups, detectCgroups } from '@berth/linux'
-import type { CgroupDirectories } from './cgroup-stats.ts'
+import type { CgroupDirectories } from './look/cgroup-stats.ts'
 import type { KernelLimit, MachineFeatures } from './spec/index.ts'
 
 const initPrograms = ['/usr/bin/docker-init', '/usr/bin/tini-static', '/usr/bin/tini', '/sbin/docker-init', '/usr/libexec/docker/docker-init']

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { ContainerConfig, ExecConfig, Health, HostConfig } from '@berth/api-types'
 import { openRecords } from '@berth/core'
 import type { IdRange } from '@berth/linux'
-import type { ContainerPhase, ContainerStatus, Intent } from './state-machine.ts'
+import type { ContainerPhase, ContainerStatus, Intent } from './life/state-machine.ts'
 
 /** What a container was made from; changes only with `update`. */
 interface ContainerDefinition {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { startError } from '../src/start-error.ts'
+import { startError } from '../src/life/start-error.ts'
 import { BerthError } from '@berth/core'
 import { fakeEngine } from './fake-engine.ts'
 

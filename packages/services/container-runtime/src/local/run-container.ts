@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import type { ContainerConfig, HostConfig } from '@berth/api-types'
 import { BerthError, newId } from '@berth/core'
-import { removeBundle } from '../remove-bundle.ts'
+import { removeBundle } from '../life/remove-bundle.ts'
 import { type LocalContainers, type LocalContainersOptions, openLocalContainers } from './local-containers.ts'
 
 /** One of `image`, `rootfs` and `bundle` says what runs. */

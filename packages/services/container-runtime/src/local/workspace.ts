@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, statSync } from 'node:
 import { join } from 'node:path'
 import { isErrno, isKind } from '@berth/core'
 import { acquireLock } from '@berth/linux'
-import { removeBundle } from '../remove-bundle.ts'
+import { removeBundle } from '../life/remove-bundle.ts'
 
 /** A directory of this process's own, which a lock in it marks as in use; the lock ends with the process, however that ends. */
 export interface Workspace {

@@ -2,7 +2,7 @@ import type { HostConfig } from '@berth/api-types'
 import type { IdRange } from '@berth/linux'
 import type { Container } from '../container.ts'
 import type { Context } from '../context.ts'
-import { invalid } from '../validate-config.ts'
+import { invalid } from '../create/validate-config.ts'
 import { freeRange, readSubordinateFiles, remapRange } from './id-ranges.ts'
 
 /** What containers get that do not say which user namespace they want. */
