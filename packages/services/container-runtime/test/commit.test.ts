@@ -137,7 +137,8 @@ describe('commit', () => {
     })
     try {
       await expect(engine.runtime.containers.commit('one', simple)).rejects.toThrow('no space')
-      expect(recording).toHaveBeenCalledTimes(2)
+      // Pausing and going on, each its intent and its outcome.
+      expect(recording).toHaveBeenCalledTimes(4)
     } finally {
       recording.mockRestore()
     }

@@ -184,13 +184,15 @@ describe('while a copy is under way', { timeout: 120_000 }, () => {
     mkdirSync(join(world.directory, 'volume'))
     world.volumes.push({ destination: '/v', type: 'bind', source: join(world.directory, 'volume'), options: ['rbind', 'rw'] })
     const id = await world.container()
+    // A container whose process was lost has its own until the engine ends.
+    const others = world.attached()
     await put(id, '/v', [{ name: 'x', content: 'x' }])
-    expect(world.attached()).toBe(0)
+    expect(world.attached()).toBe(others)
     const { archive } = await containers().readArchive(id, '/v', { signal: never })
     expect(await read(id, '/v/x')).toBe('x')
-    expect(world.attached()).toBe(1)
+    expect(world.attached()).toBe(others + 1)
     expect(namesIn(await collect(archive))).toEqual(['v/', 'v/x'])
-    expect(world.attached()).toBe(0)
+    expect(world.attached()).toBe(others)
   })
 
   test('nothing is mounted on the machine', async () => {
