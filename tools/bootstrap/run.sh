@@ -60,7 +60,7 @@ borrow() { # borrow COMMAND PACKAGES WHY
   apt_update
   mkdir -p "$tools"
   for package in $2; do
-    (cd "$tools" && apt-get download -qq "$package" >/dev/null && dpkg -x "$package"_*.deb . && rm -f "$package"_*.deb) || die "could not download Debian's $package."
+    (cd "$tools" && apt-get download -qq -o APT::Sandbox::User=root "$package" >/dev/null && dpkg -x "$package"_*.deb . && rm -f "$package"_*.deb) || die "could not download Debian's $package."
   done
 }
 if [ "$task" = test ]; then
