@@ -16,9 +16,9 @@ export function jsonFormat(attributes: Readonly<Record<string, string>>): Record
     // Text without anything to escape, the common case, is two passes over the run.
     encodeLines(stream, time, lines) {
       const tail = tailOf(stream, time)
-      return Buffer.from(`${head}${escapeBytes(lines).slice(0, -1).replaceAll('\n', () => `\\n${tail}${head}`)}\\n${tail}`)
+      return Buffer.from(`${head}${escapeBytes(lines).slice(0, -1).replaceAll('\n', () => `\\n${tail}${head}`)}\\n${tail}`, 'latin1')
     },
-    encodeEntry: (stream, time, entry) => Buffer.from(`${head}${escapeBytes(entry).replace('\n', '\\n')}${tailOf(stream, time)}`),
+    encodeEntry: (stream, time, entry) => Buffer.from(`${head}${escapeBytes(entry).replace('\n', '\\n')}${tailOf(stream, time)}`, 'latin1'),
     decode: (block, entries) => new RecordDecoder(block).decode(entries),
     startOfRecord(block, end) {
       // The newline that ends the record does not begin it.

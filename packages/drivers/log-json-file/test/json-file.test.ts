@@ -48,6 +48,14 @@ describe('the file', () => {
     log.close()
   })
 
+  it('escapes what Docker escapes, and nothing else', () => {
+    const log = open({ tag: 'é<' })
+    log.write('stdout', Buffer.from('\0\u0001\t\r"\\<>&\u007fé€😀\u2028\u2029\u202a\ufffd$&\n'))
+    log.close()
+    const text = String.raw`"\u0000\u0001\u0009\r\"\\\u003c\u003e\u0026${'\u007f'}é€😀\u2028\u2029${'\u202a\ufffd'}$\u0026\n"`
+    expect(readFileSync(path, 'utf8')).toContain(`{"log":${text},"stream":"stdout","attrs":{"tag":"é\\u003c"},`)
+  })
+
   it('loses only the torn record when its end was torn', async () => {
     const log = open()
     log.write('stdout', Buffer.from('one\ntwo\n'))
