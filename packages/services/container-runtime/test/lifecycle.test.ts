@@ -384,6 +384,35 @@ test('prune takes what does not run', async () => {
   expect(await engine.runtime.containers.list(list)).toMatchObject([{ Names: ['/on'] }])
 })
 
+test.each<[Record<string, string[]>, string[]]>([
+  [{ label: ['app'] }, ['web', 'db']],
+  [{ label: ['app=web'] }, ['web']],
+  [{ label: ['app', 'tier=b'] }, ['db']],
+  [{ 'label!': ['app'] }, ['plain']],
+  [{ 'label!': ['app=web'] }, ['db', 'plain']],
+  [{ label: ['app'], 'label!': ['tier=b'] }, ['web']],
+  [{ until: ['1h'] }, []],
+  [{ until: [String(Math.floor(Date.now() / 1000) + 3600)] }, ['web', 'db', 'plain']],
+  [{ until: ['1h'], label: ['app'] }, []],
+])('prune with %j takes %j', async (filters, expected) => {
+  await using engine = await fakeEngine()
+  const { containers } = engine.runtime
+  const names = new Map<string, string>()
+  for (const [name, Labels] of [['web', { app: 'web', tier: 'a' }], ['db', { app: 'db', tier: 'b' }], ['plain', {}]] as const) {
+    names.set((await containers.create(name, { Image: 'busybox', Cmd: ['true'], Labels }, {})).Id, name)
+  }
+  const { ContainersDeleted } = await containers.prune(new Map(Object.entries(filters)))
+  expect(ContainersDeleted.map((id) => names.get(id))).toEqual(expected)
+  expect((await containers.list(list)).map(({ Id }) => names.get(Id)).toSorted()).toEqual([...names.values()].filter((name) => !expected.includes(name)).toSorted())
+})
+
+test('prune refuses a filter that it cannot read', async () => {
+  await using engine = await fakeEngine()
+  await engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['true'] }, {})
+  for (const until of [['yesterday'], ['1h', '2h']]) await expect(engine.runtime.containers.prune(new Map([['until', until]]))).rejects.toMatchObject({ kind: 'invalid-argument' })
+  expect(await engine.runtime.containers.list(list)).toHaveLength(1)
+})
+
 test('list filters', async () => {
   await using engine = await fakeEngine()
   const { containers } = engine.runtime

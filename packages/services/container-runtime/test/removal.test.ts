@@ -87,6 +87,35 @@ test.each([
   expect(engine.events.at(-1)).toMatchObject({ action: 'create' })
 })
 
+test('a start whose runtime hangs does not hold up a removal by force, and begins nothing when it goes on after all', async () => {
+  await using engine = await impatient()
+  const begun = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  engine.faults.set('create', () => (begun.resolve(), goOn.promise))
+  const { Id } = await engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['sleep'] }, {})
+  const started = engine.runtime.containers.start(Id).catch((error: unknown) => error)
+  await begun.promise
+  await engine.runtime.containers.remove('c1', forced)
+  await expectGone(engine)
+  await engine.runtime.containers.create('c1', { Image: 'busybox', Cmd: ['true'] }, {})
+  goOn.resolve()
+  expect(await started).toMatchObject({ kind: 'conflict' })
+  await vi.waitFor(() => expect(engine.runtime.ids().has(Id)).toBe(false), later)
+  expect(engine.events.filter((event) => event.id === Id).map(({ action }) => action)).toEqual(['create', 'destroy'])
+  await engine.runtime.containers.remove('c1', gently)
+  expectClean(engine)
+})
+
+test('a prune goes on behind a container that cannot be removed', async () => {
+  await using engine = await impatient()
+  const { containers } = engine.runtime
+  const stuck = await containers.create('stuck', { Image: 'busybox', Cmd: ['true'] }, {})
+  const other = await containers.create('other', { Image: 'busybox', Cmd: ['true'] }, {})
+  engine.faults.set('remove', (id) => (id === stuck.Id ? Promise.reject(new Error('busy')) : undefined))
+  expect((await containers.prune(new Map())).ContainersDeleted).toEqual([other.Id])
+  expect(await containers.list(list)).toMatchObject([{ Id: stuck.Id, State: 'dead' }])
+})
+
 test('what a forced removal left is given back in the background, or by the next engine', async () => {
   await using engine = await impatient()
   await run(engine)

@@ -1,7 +1,7 @@
 import { BerthError } from '@berth/core'
 import type { Container } from '../container.ts'
 import { type Context, emit, noteState } from '../context.ts'
-import { endRun, expectEnd, patienceOf, signalRun, thaw } from './end-run.ts'
+import { endRun, expectEnd, noAnswer, patienceOf, signalRun, thaw } from './end-run.ts'
 import { checkActive } from '../execs/execs.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { parseSignal, stopSignalOf, stopTimeoutOf } from './signals.ts'
@@ -65,7 +65,8 @@ async function endContainer(ctx: Context, lifecycle: Lifecycle, container: Conta
   if (await lifecycle.cancelRestart(container)) return emit(ctx, container, 'stop')
   const { run } = container
   // Between the two a start of the restart policy may have ended it already.
-  if (!run) return
+  if (!run && !container.isRunning) return
+  if (!run) throw noAnswer(container, 'the process that supervises it does not answer')
   await endRun(ctx, container, run, how)
   emit(ctx, container, 'stop')
   await run.over

@@ -50,6 +50,7 @@ export async function endRun(ctx: Context, container: Container, run: Run, { sig
   await expectEnd(ctx, container, run)
 }
 
-function noAnswer({ id }: Container, reason: string): BerthError {
+/** For a process that is not ended in time. */
+export function noAnswer({ id }: Container, reason: string): BerthError {
   return new BerthError('internal', 'CONTAINER_UNKILLABLE', `Cannot kill container: ${id}: ${reason}`)
 }

@@ -27,6 +27,8 @@ type Health = NonNullable<ApiHealth>
 const second = 1000
 const outputLimit = 4096
 const keptResults = 5
+/** How long a probe that took too long may take to be killed; one that does not end even then fails all the same. */
+const endGrace = 3 * second
 
 const milliseconds = (nanoseconds: number | null | undefined, fallback: number): number => (nanoseconds ? nanoseconds / 1e6 : fallback)
 
@@ -47,6 +49,8 @@ export class HealthMonitor implements Disposable {
   #status: string
   #failingStreak: number
   #timer: NodeJS.Timeout | undefined
+  /** Settles when the last probe has really ended. */
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options
@@ -90,9 +94,11 @@ export class HealthMonitor implements Disposable {
     // A probe inside the start period cannot fail the container, one that passes ends the period.
     const isStarting = this.#isStarting
     const limit = AbortSignal.timeout(timeout)
+    let wasPaused = false
+    limit.addEventListener('abort', () => (wasPaused = this.#options.isPaused()))
     let result: ProbeResult
     try {
-      result = await this.#options.probe(this.#command, AbortSignal.any([limit, this.#closed.signal]))
+      result = await Promise.race([this.#run(AbortSignal.any([limit, this.#closed.signal])), this.#given(timeout + endGrace)])
     } catch (error) {
       result = { exitCode: -1, output: limit.aborted ? '' : messageOf(error) }
     }
@@ -100,7 +106,7 @@ export class HealthMonitor implements Disposable {
       const late = `Health check exceeded timeout (${timeout < second ? `${timeout}ms` : `${timeout / second}s`})`
       result = { exitCode: -1, output: result.output ? `${late}: ${result.output}` : late }
     }
-    if (this.#closed.signal.aborted || this.#options.isPaused()) return
+    if (this.#closed.signal.aborted || wasPaused || this.#options.isPaused()) return
     const output = result.output.length > outputLimit ? `${result.output.slice(0, outputLimit)}...` : result.output
     this.#log.push({ Start: formatNano(begun), End: formatNano(nowNano()), ExitCode: result.exitCode, Output: output })
     if (this.#log.length > keptResults) this.#log.shift()
@@ -108,6 +114,23 @@ export class HealthMonitor implements Disposable {
     this.#judge(result.exitCode === 0, isStarting)
     this.#options.onProbed(this.#health)
     if (this.#status !== before) this.#options.onStatus(this.#status)
+  }
+
+  /** One after the other: a probe whose start hangs cannot be killed, and those after it do not pile up behind it. */
+  #run(signal: AbortSignal): Promise<ProbeResult> {
+    const probe = this.#last.then(async () => {
+      signal.throwIfAborted()
+      return this.#options.probe(this.#command, signal)
+    })
+    this.#last = probe.catch(() => {})
+    return probe
+  }
+
+  /** Throws after so many milliseconds, or when the monitor is disposed. */
+  async #given(milliseconds: number): Promise<never> {
+    const over = AbortSignal.any([AbortSignal.timeout(milliseconds), this.#closed.signal])
+    await new Promise((resolve) => over.addEventListener('abort', resolve, { once: true }))
+    throw over.reason
   }
 
   #judge(isHealthy: boolean, isStarting: boolean): void {

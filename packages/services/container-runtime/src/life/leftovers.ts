@@ -95,6 +95,8 @@ export class Leftovers implements Disposable {
     }
     await this.#ctx.locks.run(container.id, async () => {
       if (!this.#byId.has(container.id)) return
+      // A start that nobody could wait for came to its end after all.
+      if (container.run) throw new Error('its process has just begun')
       await releaseContainer(this.#ctx, container, { removeAnonymous: record.state.removesVolumes ?? false })
       this.forget(container)
       if (record.phase === 'removing') emit(this.#ctx, container, 'destroy')

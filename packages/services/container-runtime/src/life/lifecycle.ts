@@ -112,28 +112,34 @@ export class Lifecycle {
   }
 
   async #launch(container: Container, checkpoint?: string): Promise<void> {
-    const { records } = this.#ctx
+    const { closed, records } = this.#ctx
     const { state, record } = container
     const wasRestarting = state.status === 'restarting'
     const before = wasRestarting ? 'exited' : state.status
+    // What a client has asked for since the restart policy began with this start is not done by it.
+    const intent = wasRestarting ? state.intent : undefined
     container.become('starting', { restartAt: undefined, oomKilled: false })
     records.saveState(record)
     this.#ctx.failPoint('start.recorded')
     try {
       const run = await this.#begin(container, checkpoint)
       this.#ctx.failPoint('start.started')
-      const changes = { pid: run.task.pid, exitCode: 0, error: '', startedAt: formatNano(nowNano()), intent: undefined, health: this.#freshHealth(container) }
+      if (closed.aborted) throw new BerthError('cancelled', 'RUNTIME_DISPOSED', `container ${container.id} was started while the runtime let go of it`)
+      const changes = { pid: run.task.pid, exitCode: 0, error: '', startedAt: formatNano(nowNano()), intent, health: this.#freshHealth(container) }
       container.become('running', changes)
-      records.saveState(record)
+      // It runs: what cannot be recorded now is found out by the next engine, as `starting` says.
+      noteState(this.#ctx, container)
       this.#ctx.failPoint('start.running')
       emit(this.#ctx, container, 'start')
       this.#follow(container, run)
     } catch (error) {
+      // What there is of it is the next engine's, which finds it as `starting`.
+      if (closed.aborted) throw error
       const failure = startError(error, createErrorPrefix)
       await this.#giveBack(container)
       container.streams?.end()
       container.streams = undefined
-      container.become(before, { pid: 0, error: failure.message, exitCode: exitCodeOfStartError(error), intent: undefined })
+      container.become(before, { pid: 0, error: failure.message, exitCode: exitCodeOfStartError(error), intent })
       noteState(this.#ctx, container)
       if (wasRestarting) container.settleWaiters('exit', { StatusCode: state.exitCode, Error: { Message: failure.message } })
       throw failure
@@ -145,6 +151,8 @@ export class Lifecycle {
     this.#ctx.failPoint('start.task-made')
     const run = this.#runOf(container, task)
     try {
+      // A removal by force does not wait for ever.
+      if (container.record.phase !== 'ready') throw new BerthError('conflict', 'CONTAINER_REMOVED', `container ${container.id} was removed while it was started`)
       await task.start()
       return run
     } catch (error) {
@@ -271,7 +279,9 @@ export class Lifecycle {
 
   #restartAt(container: Container, at: number): void {
     if (this.#ctx.closed.aborted) return
-    container.pendingRestart = { timer: setTimeout(() => void this.#restartNow(container), Math.max(0, at - Date.now())) }
+    // A clock that was set back does not make the wait longer.
+    const wait = Math.min(at - Date.now(), container.state.restartDelay ?? 0)
+    container.pendingRestart = { timer: setTimeout(() => void this.#restartNow(container), Math.max(0, wait)) }
   }
 
   async #restartNow(container: Container): Promise<void> {

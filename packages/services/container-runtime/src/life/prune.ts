@@ -1,4 +1,4 @@
-import { isKind } from '@berth/core'
+import { isKind, messageOf } from '@berth/core'
 import { type Context } from '../context.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { type Filters, matchesLabel } from '../look/list-filters.ts'
@@ -37,8 +37,8 @@ export async function pruneContainers(ctx: Context, lifecycle: Lifecycle, filter
       deleted.push(container.id)
       reclaimed += bytes
     } catch (error) {
-      // Started or removed by somebody else meanwhile.
-      if (!isKind(error, 'conflict', 'not-found')) throw error
+      // Started or removed by somebody else meanwhile. One that cannot be removed does not keep the others.
+      if (!isKind(error, 'conflict', 'not-found')) ctx.logger.warn('a container could not be pruned', { container: container.id, error: messageOf(error) })
     }
   }
   return { ContainersDeleted: deleted, SpaceReclaimed: reclaimed }

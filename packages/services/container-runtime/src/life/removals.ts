@@ -37,14 +37,14 @@ export class Removals {
       // Copies from a process may wait for that very process (a file system that it serves): they end after it.
       if (!container.run && (force || !container.isRunning)) await this.#ctx.files.end(id)
       // A start under way ends first; no other can begin now.
-      await locks.run(id, async () => {})
+      const unfinished = await this.#awaitStart(container, force)
       if (container.isRunning && !force) throw this.#stillRunning(container)
       if (!this.#ctx.containers.get(id)) throw new BerthError('not-found', 'CONTAINER_NOT_FOUND', `No such container: ${id}`)
       leftovers.forget(container)
       this.#record(container, volumes)
       if (container.isRunning || container.run) await this.#end(container)
       this.#ctx.failPoint('remove.ended')
-      if (container.run) this.#acknowledge(container)
+      if (container.run || unfinished) this.#acknowledge(container, unfinished?.work)
       else await this.#release(container, force)
     } finally {
       container.isRemoving = false
@@ -53,7 +53,7 @@ export class Removals {
 
   /** The removal of a container that asked for it with `--rm` and could not be started. A failure is told in the log. */
   async removeUnstarted(container: Container): Promise<void> {
-    if (container.isRemoving) return
+    if (container.isRemoving || container.record.phase !== 'ready') return
     await this.remove(container, { force: false, volumes: true }).catch((error: unknown) => this.#tellFailure(container, error))
   }
 
@@ -84,6 +84,21 @@ export class Removals {
     } finally {
       container.isRemoving = false
     }
+  }
+
+  /**
+   * Waits for what is being done to a container. By force it does not wait long: the supervisor is ended, and what goes on even then is given back, as work that
+   * was not waited for.
+   */
+  async #awaitStart(container: Container, force: boolean): Promise<{ work: Promise<void> } | undefined> {
+    const work = this.#ctx.locks.run(container.id, async () => {})
+    const patience = patienceOf(this.#ctx)
+    if (!force) await work
+    if (await endsWithin(work, patience)) return undefined
+    const { id, record } = container
+    const destroyed = findRuntime(this.#ctx, record.definition.runtime)?.destroy({ id, bundle: bundleOf(this.#ctx, id) })
+    destroyed?.catch((error: unknown) => this.#tell(container, error))
+    return (await endsWithin(work, patience)) ? undefined : { work }
   }
 
   #tellFailure({ id }: Container, error: unknown): void {
