@@ -5,13 +5,14 @@ import { contractPrograms, describeOciRuntime } from '@berth/oci-runtime/contrac
 import { shimRuntime, type ShimRuntimeOptions } from '../src/index.ts'
 import { type BundleRoot, bundleRoot, processSpec } from './busybox-bundle.ts'
 
+const canCheckpoint = spawnSync('criu', ['check']).status === 0
+
 const suite = (name: string, options: (root: BundleRoot) => Partial<ShimRuntimeOptions>) => describeOciRuntime(name, async () => {
   const root = await bundleRoot()
   const settings = options(root)
   const open = () => shimRuntime({ stateDir: root.stateDir, ...settings })
   const harness = {
     runtime: open(),
-    canCheckpoint: spawnSync('criu', ['check']).status === 0,
     bundle: (program: keyof typeof contractPrograms, stdio: Parameters<typeof processSpec>[1]) => root.bundle(contractPrograms[program], { stdio }),
     process: (program: keyof typeof contractPrograms, stdio: Parameters<typeof processSpec>[1]) => processSpec(contractPrograms[program], stdio),
     async restart() {
@@ -24,7 +25,7 @@ const suite = (name: string, options: (root: BundleRoot) => Partial<ShimRuntimeO
     },
   }
   return harness
-})
+}, { canCheckpoint })
 
 suite('shim', () => ({}))
 

@@ -50,7 +50,6 @@ describeOciRuntime('memory', async () => {
   let count = 0
   const harness = {
     runtime: memoryRuntime({ programs, world }),
-    canCheckpoint: true,
     async bundle(program: ContractProgram) {
       const id = `task-${count++}`
       const bundle = join(root, id)
@@ -69,4 +68,4 @@ describeOciRuntime('memory', async () => {
     },
   }
   return harness
-})
+}, { canCheckpoint: true })
