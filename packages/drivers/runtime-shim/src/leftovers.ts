@@ -6,6 +6,8 @@ import { isErrno } from '@berth/core'
 import { readMountInfo, umount } from '@berth/linux'
 
 const run = promisify(execFile)
+/** Milliseconds that a runtime is given to forget a container; one that hangs does not hold up the rest. */
+const patience = 10_000
 
 /**
  * Removes what a shim leaves that was killed: its container's processes, cgroups and root mounts. Each step is harmless when
@@ -14,7 +16,7 @@ const run = promisify(execFile)
 export async function removeLeftovers(options: { id: string; bundle: string; cgroup: string | undefined; runtime: { binary: string; root: string } | undefined }): Promise<void> {
   const cgroups = options.cgroup?.startsWith('/') ? cgroupDirectories(options.cgroup) : []
   for (const directory of cgroups) killAll(directory)
-  if (options.runtime) await run(options.runtime.binary, ['--root', options.runtime.root, 'delete', '--force', options.id]).catch(() => {})
+  if (options.runtime) await run(options.runtime.binary, ['--root', options.runtime.root, 'delete', '--force', options.id], { timeout: patience, killSignal: 'SIGKILL' }).catch(() => {})
   for (const directory of cgroups) await removeCgroup(directory)
   const rootfs = join(options.bundle, 'rootfs')
   // Detached, since processes that were just killed may still hold it; one by one, since a mount may cover another.
