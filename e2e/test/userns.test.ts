@@ -55,6 +55,14 @@ describe('user namespaces, one for each container', () => {
     expect(owners.filter((uid) => uid >= first)).toEqual([])
   })
 
+  it('keeps its files from the machine’s other users, and those of a container from another container', async () => {
+    const id = await daemon.ok('inspect', '-f', '{{.Id}}', 'kept')
+    const passwd = join(daemon.execRoot, 'bundles', id, 'rootfs/etc/passwd')
+    const readAs = (uid: number) => host.run('setpriv', ['--reuid', String(uid), '--regid', String(uid), '--clear-groups', 'cat', passwd])
+    expect((await readAs(first)).stdout).toContain('root:x:0:0')
+    for (const uid of [1234, first + 65_536]) expect((await readAs(uid)).stderr, `as ${uid}`).toContain('Permission denied')
+  })
+
   it('keeps what only root of the machine may do from root of the container', async () => {
     writeFileSync(join(host.dir, 'secret'), 'x', { mode: 0o600 })
     const pid = await daemon.ok('inspect', '-f', '{{.State.Pid}}', 'kept')

@@ -43,7 +43,7 @@ export class ContainerUserns implements Disposable {
     const { userns } = container.record.definition
     if (!userns) return undefined
     const bundle = bundleOf(ctx, container.id)
-    letPass(bundle)
+    letPass(bundle, userns.gid)
     mkdirSync(join(bundle, mappedDirectory), { mode: 0o700 })
     const file = namespaceFileOf(ctx, container.id)
     const owner = usernsOwner(ctx, container)
@@ -149,9 +149,14 @@ function joinNamespace(ctx: Context, owner: Container | undefined, file: string)
   keepNamespace(namespaceFileOf(ctx, owner.id), file)
 }
 
-/** The container's root reaches its root file system by the bundle's path, and is nobody there. */
-function letPass(bundle: string): void {
-  for (const directory of [bundle, dirname(bundle)]) chmodSync(directory, (statSync(directory).mode & 0o7777) | 0o001)
+/**
+ * The container's root reaches its root file system by the bundle's path, by the group that is root's inside. Nobody else does: what the container's files let others read, write
+ * and run as their owner is not for the users of the machine.
+ */
+function letPass(bundle: string, group: number): void {
+  chownSync(bundle, 0, group)
+  chmodSync(bundle, 0o710)
+  chmodSync(dirname(bundle), (statSync(dirname(bundle)).mode & 0o7777) | 0o001)
   for (let directory = dirname(dirname(bundle)); ; directory = dirname(directory)) {
     if (!(statSync(directory).mode & 0o001)) {
       throw new BerthError('unavailable', 'USERNS_PATH', `${directory} lets nobody else pass, so that root of a user namespace cannot reach its files in ${bundle}`, { hint: `chmod o+x ${directory}` })
