@@ -62,6 +62,10 @@ describe('confinement', () => {
     for (const name of ['mount', 'setns', 'unshare', 'init_module', 'kexec_load', 'bpf', 'io_uring_setup', 'userfaultfd', 'keyctl', 'clock_settime', 'clone']) expect(allowed({})).not.toContain(name)
     for (const name of ['mount', 'unshare', 'clone']) expect(allowed({ CapAdd: ['SYS_ADMIN'] })).toContain(name)
     expect(allowed({ CapDrop: ['SYS_CHROOT'] })).not.toContain('chroot')
+    expect(allowed({})).toContain('name_to_handle_at')
+    expect(allowed({ CapAdd: ['SYS_ADMIN'] })).toContain('syslog')
+    // They reach past the container whatever it was given: a kernel to start next, the machine's swap.
+    for (const name of ['kexec_load', 'kexec_file_load', 'swapon', 'swapoff']) expect(allowed({ CapAdd: ['ALL'] })).not.toContain(name)
     expect(specOf({ SecurityOpt: ['seccomp=unconfined'] }).linux.seccomp).toBeUndefined()
     expect(specOf({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}'] }).linux.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW' })
     for (const text of ['{', '[]', '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":7}', '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[null]}']) {

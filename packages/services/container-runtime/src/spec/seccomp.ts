@@ -14,7 +14,7 @@ const groups: Record<string, string> = {
     readahead fsync fdatasync sync syncfs sync_file_range flock fcntl fcntl64 ioctl dup dup2 dup3 pipe pipe2 umask cachestat`,
   names: `access faccessat faccessat2 stat stat64 fstat fstat64 lstat lstat64 newfstatat fstatat64 statx statfs statfs64 fstatfs fstatfs64
     link linkat unlink unlinkat symlink symlinkat readlink readlinkat rename renameat renameat2 mkdir mkdirat rmdir mknod mknodat getdents getdents64
-    getcwd chdir fchdir`,
+    getcwd chdir fchdir name_to_handle_at`,
   attributes: `chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 fchownat lchown lchown32 utime utimes futimesat utimensat utimensat_time64
     getxattr getxattrat lgetxattr fgetxattr setxattr setxattrat lsetxattr fsetxattr listxattr listxattrat llistxattr flistxattr removexattr removexattrat
     lremovexattr fremovexattr`,
@@ -43,15 +43,18 @@ const groups: Record<string, string> = {
   confining: 'seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self getrandom ptrace process_vm_readv process_vm_writev',
 }
 
-/** Calls that make sense only with a capability that the kernel checks as well. */
+/**
+ * Calls that make sense only with a capability that the kernel checks as well. With no capability: swap, which the machine has as a whole, and a kernel to start next (kexec), which would not be in
+ * the container any more.
+ */
 const guarded: Record<string, string> = {
-  CAP_DAC_READ_SEARCH: 'name_to_handle_at open_by_handle_at',
+  CAP_DAC_READ_SEARCH: 'open_by_handle_at',
   CAP_SYS_ADMIN: `bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount
-    mount_setattr move_mount open_tree perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns statmount listmount swapon swapoff umount
-    umount2 unshare`,
+    mount_setattr move_mount open_tree perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns statmount listmount syslog umount umount2
+    unshare`,
   CAP_BPF: 'bpf',
   CAP_PERFMON: 'perf_event_open',
-  CAP_SYS_BOOT: 'reboot kexec_load kexec_file_load',
+  CAP_SYS_BOOT: 'reboot',
   CAP_SYS_CHROOT: 'chroot',
   CAP_SYS_MODULE: 'init_module finit_module delete_module',
   CAP_SYS_PACCT: 'acct',
