@@ -112,7 +112,7 @@ describe('exec', () => {
 describe('an exec whose client goes', () => {
   /** What of it runs in a container. */
   const left = async (container: string): Promise<string> => (await daemon.ok('top', container, '-o', 'pid,args')).split('\n').filter((line) => line.includes('600')).join('\n')
-  const command = ['sh', '-c', 'trap "" HUP; sleep 600 & setsid sleep 600 & echo begun; sleep 600']
+  const command = ['sh', '-c', 'trap "" HUP; sleep 600 & setsid sleep 600 & (sleep 600 &); echo begun; sleep 600']
 
   it('goes on, as with Docker', async () => {
     await daemon.ok('run', '-d', '--name', 'keeps', 'busybox', 'sleep', '1000')

@@ -7,7 +7,7 @@ const lookAgain = 50
 const rounds = 40
 
 export interface ProcessTree {
-  /** The process that everything in it came of; it leads a session of its own, as OCI runtimes make every exec. */
+  /** The process that everything in it came of. Its session is of nothing else: runtimes make one for every exec, be it that they lead it themselves. */
   root: number
   /** Nothing outside of this container is touched. */
   containerId: string
@@ -41,7 +41,10 @@ export async function endProcessTree(tree: ProcessTree): Promise<void> {
 /** @param known processes that were found before, by their start: what lost its parent since is still one of them */
 async function membersOf({ root, containerId, pids }: ProcessTree, known: Map<number, string>): Promise<number[]> {
   const processes = (await pids()).flatMap((pid) => statusOf(pid, containerId) ?? [])
-  const members = new Map(processes.filter(({ pid, session, start }) => pid === root || session === root || known.get(pid) === start).map((process) => [process.pid, process]))
+  // crun leaves it in the session of whoever ran crun, which has ended. 0 is one outside the engine's process namespace.
+  const sessions = new Set([root, processes.find(({ pid }) => pid === root)?.session])
+  sessions.delete(0)
+  const members = new Map(processes.filter(({ pid, session, start }) => pid === root || sessions.has(session) || known.get(pid) === start).map((process) => [process.pid, process]))
   for (let size = -1; size !== members.size; ) {
     size = members.size
     for (const process of processes) if (members.has(process.parent)) members.set(process.pid, process)
