@@ -403,7 +403,8 @@ test.each<[Record<string, string[]>, string[]]>([
   }
   const { ContainersDeleted } = await containers.prune(new Map(Object.entries(filters)))
   expect(ContainersDeleted.map((id) => names.get(id))).toEqual(expected)
-  expect((await containers.list(list)).map(({ Id }) => names.get(Id)).toSorted()).toEqual([...names.values()].filter((name) => !expected.includes(name)).toSorted())
+  const left = [...names.keys()].filter((id) => !ContainersDeleted.includes(id))
+  expect(new Set((await containers.list(list)).map(({ Id }) => Id))).toEqual(new Set(left))
 })
 
 test('prune refuses a filter that it cannot read', async () => {

@@ -29,7 +29,7 @@ export class Removals {
    * and tried again in the background. By force it is gone for clients even so.
    */
   async remove(container: Container, { force, volumes }: RemoveOptions): Promise<void> {
-    const { locks, leftovers } = this.#ctx
+    const { leftovers } = this.#ctx
     const { id, name } = container
     if (container.isRemoving) throw new BerthError('conflict', 'REMOVAL_IN_PROGRESS', `removal of container ${name} is already in progress`)
     container.isRemoving = true
