@@ -268,8 +268,8 @@ describe('clients that abort', () => {
     await eventually(async () => ((await openDescriptors()) <= descriptors + 2 ? true : undefined), { what: `no more than ${descriptors} open descriptors` })
     const grown = (await residentKilobytes()) - memory
     if (isFull) process.stderr.write(`10,000 aborted attaches: ${grown} KiB between 2,000 and 10,000\n`)
-    // The heap still grows to its usual size (20 to 35 MiB until 5,000 clients, none after); a connection that were kept for each client would take more.
-    expect(grown).toBeLessThan(48 << 10)
+    // What is alive stays the same, by heap snapshots; V8 lets its heap grow to its usual size all the same, 20 to 35 MiB until 5,000 clients. A connection kept for each client would take more.
+    expect(grown).toBeLessThan(40 << 10)
     await daemon.ok('rm', '-f', id)
   })
 
