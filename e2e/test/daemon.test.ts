@@ -78,7 +78,7 @@ describe('berthd', () => {
 
   it('takes a configuration file, ends in order on SIGTERM, and stops what runs', async () => {
     const config = join(host.dir, 'daemon.json')
-    writeFileSync(config, JSON.stringify({ 'log-level': 'debug', 'shutdown-timeout': 1 }))
+    writeFileSync(config, JSON.stringify({ 'log-level': 'debug', 'live-restore': false, 'shutdown-timeout': 1 }))
     const other = await host.startDaemon({ name: 'configured', flags: ['--config-file', config, '--bip', '10.78.0.1/24'] })
     await other.ok('run', '-d', '--name', 'long', 'busybox', 'sleep', '300')
     const pid = await other.ok('inspect', '-f', '{{.State.Pid}}', 'long')
