@@ -233,6 +233,17 @@ describe('exec', () => {
     expect(await engine.runtime.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 7 })
   })
 
+  test('is told as Docker tells it: a name with a space behind it, and a relative working directory as what could not be invoked', async () => {
+    await using engine = await fakeEngine()
+    await create(engine, ['sleep'])
+    await engine.runtime.containers.start('c1')
+    const { Id } = await engine.runtime.execs.create('c1', { Cmd: ['true'], WorkingDir: 'relative' })
+    const refused = { kind: 'invalid-argument', message: 'OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown' }
+    await expect(engine.runtime.execs.start(Id, { detach: true, tty: false })).rejects.toMatchObject(refused)
+    expect(await engine.runtime.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 126 })
+    expect(engine.events.map(({ action }) => action).filter((action) => action.startsWith('exec'))).toEqual(['exec_create: true '])
+  })
+
   test('runs attached, tells its exit code, and is asked about', async () => {
     await using engine = await fakeEngine()
     await create(engine, ['sleep'])

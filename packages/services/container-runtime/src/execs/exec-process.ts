@@ -38,9 +38,10 @@ export class Exec {
     return this.status === 'exited'
   }
 
-  /** As events tell it: the command in one line. */
+  /** As events tell it: the command in one line, with a space behind its name also when nothing follows. */
   get commandLine(): string {
-    return (this.definition.config.Cmd ?? []).join(' ')
+    const [name = '', ...args] = this.definition.config.Cmd ?? []
+    return `${name} ${args.join(' ')}`
   }
 
   begin(process: RuntimeProcess): void {

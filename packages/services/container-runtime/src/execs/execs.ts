@@ -205,7 +205,7 @@ export class Execs {
       const { run } = container
       if (!run) throw new BerthError('conflict', 'CONTAINER_NOT_ACTIVE', `Container ${container.id} is not running`)
       if (config.WorkingDir && !config.WorkingDir.startsWith('/')) {
-        throw new BerthError('invalid-argument', 'EXEC_WORKDIR_INVALID', `${execErrorPrefix}chdir to cwd ("${config.WorkingDir}") set in config.json failed: no such file or directory: unknown`)
+        throw new BerthError('invalid-argument', 'EXEC_WORKDIR_INVALID', 'OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown')
       }
       spec = await this.#specs.processOf(container, run, config, consoleSize)
       records.insertExec(exec.definition)
