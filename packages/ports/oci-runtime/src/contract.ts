@@ -269,47 +269,47 @@ export function describeOciRuntime(name: string, setUp: () => Promise<OciRuntime
       expect(await task.status()).toBe('running')
     })
 
-    if (canCheckpoint) {
-      it('goes on from a checkpoint where it was', async () => {
-        const bundle = await harness.bundle('count', piped)
-        const task = await harness.runtime.create({ ...bundle, stdio: piped })
-        tasks.push(task)
-        await task.start()
-        task.stdin!.write('\n')
-        expect(await lineOf(task.stdout)).toBe('1')
-        await task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: true })
-        expect((await task.wait()).status).toBe(137)
-        await task.delete()
-        const restored = await harness.runtime.create({ ...bundle, stdio: piped, checkpoint: `${bundle.bundle}-checkpoint` })
-        tasks.push(restored)
-        await restored.start()
-        expect(restored.pid).toBeGreaterThan(0)
-        restored.stdin!.write('\n')
-        expect(await lineOf(restored.stdout)).toBe('2')
-      })
+    const possible = canCheckpoint ? ['where the machine can make one'] : []
+    const impossible = canCheckpoint ? [] : ['where the machine cannot make one']
+    it.each(possible)('goes on from a checkpoint where it was, %s', async () => {
+      const bundle = await harness.bundle('count', piped)
+      const task = await harness.runtime.create({ ...bundle, stdio: piped })
+      tasks.push(task)
+      await task.start()
+      task.stdin!.write('\n')
+      expect(await lineOf(task.stdout)).toBe('1')
+      await task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: true })
+      expect((await task.wait()).status).toBe(137)
+      await task.delete()
+      const restored = await harness.runtime.create({ ...bundle, stdio: piped, checkpoint: `${bundle.bundle}-checkpoint` })
+      tasks.push(restored)
+      await restored.start()
+      expect(restored.pid).toBeGreaterThan(0)
+      restored.stdin!.write('\n')
+      expect(await lineOf(restored.stdout)).toBe('2')
+    })
 
-      it('runs on after a checkpoint unless told to end', async () => {
-        const bundle = await harness.bundle('count', piped)
-        const task = await harness.runtime.create({ ...bundle, stdio: piped })
-        tasks.push(task)
-        await task.start()
-        await task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: false })
-        expect(await task.status()).toBe('running')
-        task.stdin!.write('\n')
-        expect(await lineOf(task.stdout)).toBe('1')
-      })
-    } else {
-      it('refuses a checkpoint that the machine cannot make, and the task runs on', async () => {
-        const bundle = await harness.bundle('count', piped)
-        const task = await harness.runtime.create({ ...bundle, stdio: piped })
-        tasks.push(task)
-        await task.start()
-        await expect(task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: true })).rejects.toThrow()
-        expect(await task.status()).toBe('running')
-        task.stdin!.write('\n')
-        expect(await lineOf(task.stdout)).toBe('1')
-      })
-    }
+    it.each(possible)('runs on after a checkpoint unless told to end, %s', async () => {
+      const bundle = await harness.bundle('count', piped)
+      const task = await harness.runtime.create({ ...bundle, stdio: piped })
+      tasks.push(task)
+      await task.start()
+      await task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: false })
+      expect(await task.status()).toBe('running')
+      task.stdin!.write('\n')
+      expect(await lineOf(task.stdout)).toBe('1')
+    })
+
+    it.each(impossible)('refuses a checkpoint, and the task runs on, %s', async () => {
+      const bundle = await harness.bundle('count', piped)
+      const task = await harness.runtime.create({ ...bundle, stdio: piped })
+      tasks.push(task)
+      await task.start()
+      await expect(task.checkpoint({ directory: `${bundle.bundle}-checkpoint`, exit: true })).rejects.toBeInstanceOf(Error)
+      expect(await task.status()).toBe('running')
+      task.stdin!.write('\n')
+      expect(await lineOf(task.stdout)).toBe('1')
+    })
 
     it('makes no checkpoint of a task that has ended, and goes on from none that is not there', async () => {
       const bundle = await harness.bundle('exit3', none)
