@@ -214,6 +214,8 @@ describe.skipIf(!DockerDaemon.isInstalled())('the OCI configurations of berthd a
       'cachestat', 'fchmodat2', 'futex_requeue', 'futex_wait', 'futex_waitv', 'futex_wake', 'getxattrat', 'landlock_add_rule', 'landlock_create_ruleset', 'landlock_restrict_self',
       'listxattrat', 'map_shadow_stack', 'memfd_secret', 'mseal', 'process_mrelease', 'removexattrat', 'set_mempolicy_home_node', 'setxattrat', 'process_madvise',
       'process_vm_readv', 'process_vm_writev', 'pkey_alloc', 'pkey_free', 'pkey_mprotect', 'epoll_pwait2', 'close_range', 'openat2', 'faccessat2', 'pidfd_open', 'pidfd_send_signal',
+      // For everybody since Docker 25.
+      'name_to_handle_at',
     ] // prettier-ignore
     expect([...allowed(ours)].filter((name) => !known.has(name) && !newer.includes(name))).toEqual([])
   })
