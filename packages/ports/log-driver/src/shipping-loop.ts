@@ -1,6 +1,6 @@
 import { BerthError, type LogFields, messageOf } from '@berth/core'
 import type { Log, LogEntry } from './index.ts'
-import type { ShippedEntry, Shipper } from './shipping.ts'
+import type { ShippedEntry, Shipper } from './shipper.ts'
 import { type Cursor, type CursorFile, nextPosition, partOf } from './shipping-cursor.ts'
 import type { CacheOptions } from './shipping-options.ts'
 import { costOf, costOfChunk, entriesAfter, entriesFromNow } from './shipping-source.ts'
